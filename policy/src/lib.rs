@@ -1,0 +1,1 @@
+//! What a CNI does with a host's packets.

@@ -1,0 +1,1 @@
+//! Port matrix to policy objects.

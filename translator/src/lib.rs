@@ -1,1 +1,10 @@
-//! Port matrix to policy objects.
+//! Port matrix in, Calico and Cilium host policies out.
+//!
+//! The way of a matrix: [`matrix`] reads and expands it (parameters filled in, conditions decided), [`render`] turns the
+//! expanded rows into policy objects in an order that is safe to apply, [`output`] writes them. Everything that can go
+//! wrong or be lost on the way is a [`finding`].
+#![deny(missing_docs)]
+
+pub mod finding;
+pub mod matrix;
+pub mod render;

@@ -1,0 +1,3 @@
+//! Calico: host endpoints and the policies on them.
+
+pub mod api;

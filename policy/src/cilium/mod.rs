@@ -1,0 +1,3 @@
+//! Cilium: the host firewall and its policies.
+
+pub mod api;

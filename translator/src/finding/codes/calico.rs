@@ -1,0 +1,6 @@
+//! Codes of the calico part.
+
+use crate::finding::Code;
+
+/// The codes of this part.
+pub const CODES: &[&Code] = &[];

@@ -1,0 +1,1 @@
+//! Calico: tier, sets, policies, host endpoints, failsafes.

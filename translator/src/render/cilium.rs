@@ -1,0 +1,1 @@
+//! Cilium: CIDR groups and cluster-wide policies on hosts.

@@ -1,12 +1,8 @@
 //! Every code, in one list per part.
 
-mod calico;
-mod cilium;
-mod matrix;
-
-pub use calico::*;
-pub use cilium::*;
-pub use matrix::*;
+pub mod calico;
+pub mod cilium;
+pub mod matrix;
 
 use super::Code;
 

@@ -34,7 +34,7 @@ pub struct Code {
 }
 
 /// A place in a file. Lines and columns count from 1; columns count characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Location {
     /// Line.
     pub line: usize,

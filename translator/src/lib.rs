@@ -8,3 +8,4 @@
 pub mod finding;
 pub mod matrix;
 pub mod render;
+pub mod yaml;

@@ -3,12 +3,13 @@
 pub mod calico;
 pub mod cilium;
 pub mod matrix;
+pub mod shared;
 
 use super::Code;
 
 /// Every code, sorted by id.
 pub fn all() -> Vec<&'static Code> {
-    let mut codes: Vec<&'static Code> = [matrix::CODES, calico::CODES, cilium::CODES].concat();
+    let mut codes: Vec<&'static Code> = [matrix::CODES, shared::CODES, calico::CODES, cilium::CODES].concat();
     codes.sort_by_key(|code| code.id);
     codes
 }

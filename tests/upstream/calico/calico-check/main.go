@@ -1,0 +1,34 @@
+// Command calico-check judges Calico objects with Calico's own validator.
+//
+// It reads one projectcalico.org/v3 object per line, as JSON, and writes one line for each:
+// {"kind": "...", "name": "...", "error": ""}. The error is empty when a Calico client library would store the object.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+// longestLine is far above what an API server takes in one request.
+const longestLine = 64 << 20
+
+func main() {
+	in := bufio.NewScanner(os.Stdin)
+	in.Buffer(nil, longestLine)
+	out := json.NewEncoder(os.Stdout)
+	for in.Scan() {
+		if err := out.Encode(judge(in.Bytes())); err != nil {
+			fail(err)
+		}
+	}
+	if err := in.Err(); err != nil {
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "calico-check:", err)
+	os.Exit(1)
+}

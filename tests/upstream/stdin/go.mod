@@ -1,0 +1,3 @@
+module lifeline.dev/tests/upstream/stdin
+
+go 1.26

@@ -428,8 +428,8 @@ mod tests {
         let Value::Map(entries) = &root.value else { panic!("a mapping") };
         let Value::Seq(rows) = &entries[1].1.value else { panic!("a list") };
         let Value::Map(row) = &rows[0].value else { panic!("a mapping") };
-        assert_eq!((row[1].0.at.line, row[1].0.at.column), (3, 14));
-        assert_eq!((row[1].1.at.line, row[1].1.at.column), (3, 20));
+        assert_eq!((row[1].0.at.line, row[1].0.at.column), (3, 15));
+        assert_eq!((row[1].1.at.line, row[1].1.at.column), (3, 21));
         assert_eq!(row[1].1.at.bytes, 31..34);
     }
 

@@ -1,8 +1,15 @@
 //! The port matrix: reading, checking, expanding.
 
+mod flows;
 mod model;
+mod read;
+mod selectors;
+mod settings;
 
+pub use flows::FLOWS;
 pub use model::{
     Action, Cluster, Default, Direction, Expanded, Forward, Frame, IcmpMatch, Interfaces, Log, Origin, Peer, PortRange,
     Role, Row, Traffic, Transport,
 };
+pub use read::{API_VERSION, KIND, expand};
+pub use settings::Settings;

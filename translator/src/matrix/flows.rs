@@ -1,0 +1,33 @@
+//! Ids of the lifelines that a row can carry.
+
+/// Every id that `flow` may have.
+pub const FLOWS: [&str; 28] = [
+    "admin-ssh",
+    "admin-talos",
+    "bgp",
+    "cni-control",
+    "dhcp4",
+    "dhcp6",
+    "dns",
+    "etcd-client",
+    "etcd-peer",
+    "exec-tunnel",
+    "host-to-pod",
+    "icmp-health",
+    "icmp-pmtu",
+    "icmp6-nd",
+    "image-pull",
+    "kube-apiserver",
+    "kubelet-api",
+    "kubelet-probes",
+    "loopback",
+    "nodeport",
+    "ntp",
+    "overlay",
+    "pod-to-node",
+    "rancher",
+    "storage",
+    "supervisor",
+    "vip",
+    "webhook-path",
+];

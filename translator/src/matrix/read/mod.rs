@@ -1,0 +1,179 @@
+//! Reads a matrix and expands it in one pass: parameters first, then everything that refers to them.
+
+mod context;
+mod enforcement;
+mod frame;
+mod parameters;
+mod peers;
+mod roles;
+mod rows;
+mod values;
+mod when;
+
+use sha2::{Digest, Sha256};
+
+use self::context::Context;
+use self::when::Facts;
+use super::{Direction, Expanded, Peer, Settings, Traffic, Transport};
+use crate::finding::codes::matrix as codes;
+use crate::finding::{Finding, has_errors};
+use crate::yaml;
+
+/// `apiVersion` of a matrix.
+pub const API_VERSION: &str = "lifeline.dev/v1alpha1";
+/// `kind` of a matrix.
+pub const KIND: &str = "PortMatrix";
+
+/// Reads a matrix and expands it.
+///
+/// `source` is how the matrix is called in the output (`preset harvester`, a file name). The matrix is returned unless a
+/// finding is an error; then all errors of the text are in the list.
+pub fn expand(text: &str, source: &str, settings: &Settings) -> (Option<Expanded>, Vec<Finding>) {
+    let root = match yaml::read(text) {
+        Ok(root) => root,
+        Err(findings) => return (None, findings),
+    };
+    let mut context = Context::new();
+    let expanded = matrix(&mut context, &root, text, source, settings);
+    let mut findings = context.findings;
+    findings.sort_by_key(|finding| finding.at.as_ref().map_or(0, |at| at.bytes.start));
+    if has_errors(&findings) {
+        return (None, findings);
+    }
+    (expanded, findings)
+}
+
+fn matrix(context: &mut Context, root: &yaml::Node, text: &str, source: &str, settings: &Settings) -> Option<Expanded> {
+    // Another kind of object would only give a list of unknown fields; say what is wrong instead.
+    if let yaml::Value::Map(entries) = &root.value {
+        let value = |name: &str| {
+            entries.iter().find(|(key, _)| key.text == name).and_then(|(_, node)| match &node.value {
+                yaml::Value::Scalar { text, .. } => Some((text.as_str(), node)),
+                _ => None,
+            })
+        };
+        for (name, wanted) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+            if let Some((found, node)) = value(name)
+                && found != wanted
+            {
+                let message = format!("`{name}` is `{found}`, not `{wanted}`");
+                context.report(&codes::WRONG_KIND, node, name, message, format!("write `{name}: {wanted}`"));
+            }
+        }
+        if !context.findings.is_empty() {
+            return None;
+        }
+    }
+    let top = context.fields(root, "", &["apiVersion", "kind", "metadata", "spec"])?;
+    context.required(&top, "apiVersion", &format!("write `apiVersion: {API_VERSION}`"));
+    context.required(&top, "kind", &format!("write `kind: {KIND}`"));
+    let name = metadata(context, &top);
+    let spec = context.required(&top, "spec", "the matrix itself goes under `spec`")?;
+    let spec =
+        context.fields(spec, "spec", &["parameters", "addons", "cluster", "peers", "enforcement", "roles", "rows"])?;
+    context.read_parameters(spec.get("parameters"), settings);
+    let addons = context.read_addons(spec.get("addons"), settings);
+    let (cluster, stated) = context.cluster(spec.get("cluster"), settings);
+    let frame = context.enforcement(spec.get("enforcement"));
+    let roles = context.roles(&spec);
+    let peers = context.peers(spec.get("peers"), &roles);
+    let facts = Facts::new(&cluster, stated, addons, settings, context);
+    let rows = context.rows(&spec, &roles, &peers, &facts);
+    let (frame, options) = frame?;
+    let expanded = Expanded {
+        name: name?,
+        source: source.to_owned(),
+        digest: digest(text, settings),
+        frame_rows: frame::rows(&frame, &options, roles.len()),
+        cluster,
+        frame,
+        roles,
+        rows,
+    };
+    if !has_errors(&context.findings) && !settings.no_admin_path && !has_admin_path(&expanded) {
+        let finding = Finding::new(&codes::NO_ADMIN_PATH, "no row in force lets an administrator in from outside");
+        context.findings.push(finding.at("spec.rows", None).help(
+            "add a row with `flow: admin-ssh` (or give its parameter a value); `--no-admin-path` says that another way in exists",
+        ));
+    }
+    Some(expanded)
+}
+
+fn metadata(context: &mut Context, top: &context::Fields<'_>) -> Option<String> {
+    let node = context.required(top, "metadata", "write `metadata: {name: my-matrix}`")?;
+    let metadata = context.fields(node, "metadata", &["name", "annotations", "labels"])?;
+    for name in ["annotations", "labels"] {
+        if let Some(node) = metadata.get(name) {
+            let path = metadata.at(name);
+            for (key, value) in context.entries(node, &path).unwrap_or_default() {
+                context.text(value, &context::child(&path, &key.text));
+            }
+        }
+    }
+    let node = context.required(&metadata, "name", "the name becomes part of every object's name")?;
+    let name = context.text(node, "metadata.name")?;
+    if !values::is_dns_label(name, 40) {
+        let message = format!("`{name}` cannot be part of an object's name");
+        let help = "use lower-case letters, digits and dashes, beginning with a letter, at most 40";
+        context.report(&codes::BAD_NAME, node, "metadata.name", message, help);
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// Whether someone from outside the cluster's nodes and pods can reach a shell or the Talos API.
+fn has_admin_path(matrix: &Expanded) -> bool {
+    if !matrix.frame.ingress.deny {
+        return true;
+    }
+    matrix.rows.iter().any(|row| {
+        let admin_flow = matches!(row.flow.as_deref(), Some("admin-ssh" | "admin-talos"));
+        let admin_port = row.traffic.iter().any(|traffic| match traffic {
+            Traffic::Any => true,
+            Traffic::Ports { transport: Transport::Tcp, ports, .. } => {
+                ports.is_empty()
+                    || [22, 50000]
+                        .iter()
+                        .any(|port| ports.iter().any(|range| range.first <= *port && *port <= range.last))
+            }
+            _ => false,
+        });
+        row.direction == Direction::Ingress
+            && row.action == super::Action::Allow
+            && (admin_flow || admin_port)
+            && row.peers.iter().any(|peer| matches!(peer, Peer::Any | Peer::Cidrs { .. }))
+    })
+}
+
+/// Digest of everything that shapes the expansion, so that two outputs can be told apart by their annotation.
+fn digest(text: &str, settings: &Settings) -> String {
+    let mut hasher = Sha256::new();
+    let mut part = |name: &str, value: &str| {
+        hasher.update(name.as_bytes());
+        hasher.update(value.len().to_le_bytes());
+        hasher.update(value.as_bytes());
+    };
+    part("matrix", text);
+    // Only the last value of a name counts, and the order of names does not.
+    let set: std::collections::BTreeMap<_, _> = settings.set.iter().cloned().collect();
+    let addons: std::collections::BTreeMap<_, _> = settings.addons.iter().cloned().collect();
+    let assume: std::collections::BTreeMap<_, _> = settings.assume.iter().cloned().collect();
+    for (name, value) in &set {
+        part("set", &format!("{name}={value}"));
+    }
+    for (name, on) in &addons {
+        part("addon", &format!("{name}={on}"));
+    }
+    for (name, value) in &assume {
+        part("assume", &format!("{name}={value}"));
+    }
+    part("cni", settings.cni.as_deref().unwrap_or_default());
+    for cidr in settings.node_addresses.iter().chain(&settings.pod_cidrs) {
+        part("detected", &cidr.to_string());
+    }
+    use std::fmt::Write as _;
+    hasher.finalize().iter().fold("sha256:".to_owned(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,6 +1,7 @@
 //! Findings: what is wrong with the input, and what a CNI cannot say.
 
 pub mod codes;
+pub mod show;
 
 use serde::Serialize;
 

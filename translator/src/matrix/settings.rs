@@ -1,7 +1,5 @@
 //! What the caller states beside the matrix.
 
-use policy::net::Cidr;
-
 /// Settings of one expansion.
 #[derive(Clone, Debug, std::default::Default)]
 pub struct Settings {
@@ -13,10 +11,6 @@ pub struct Settings {
     pub assume: Vec<(String, String)>,
     /// The CNI that is written for: the value of `detect: outputCNI`.
     pub cni: Option<String>,
-    /// Internal addresses of the nodes, where a node list was given: the value of `detect: nodeInternalIPs`.
-    pub node_addresses: Vec<Cidr>,
-    /// Pod prefixes of the nodes, where a node list was given: the value of `detect: podCIDRs`.
-    pub pod_cidrs: Vec<Cidr>,
     /// A way in from outside may be missing (`--no-admin-path`).
     pub no_admin_path: bool,
 }

@@ -5,7 +5,7 @@ pub mod cilium;
 mod meta;
 mod nodes;
 
-pub use nodes::Node;
+pub use nodes::{Node, read_nodes};
 
 use policy::{calico::api as calico_api, cilium::api as cilium_api};
 use serde::Serialize;

@@ -32,8 +32,8 @@ impl Context {
             api_server_port: 6443,
             kubelet_port: 10250,
             hosted_control_plane: false,
-            node_cidrs: settings.node_addresses.clone(),
-            pod_cidrs: settings.pod_cidrs.clone(),
+            node_cidrs: Vec::new(),
+            pod_cidrs: Vec::new(),
             service_cidrs: Vec::new(),
             node_ports: PortRange { first: 30000, last: 32767 },
         };

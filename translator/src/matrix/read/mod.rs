@@ -168,9 +168,6 @@ fn digest(text: &str, settings: &Settings) -> String {
         part("assume", &format!("{name}={value}"));
     }
     part("cni", settings.cni.as_deref().unwrap_or_default());
-    for cidr in settings.node_addresses.iter().chain(&settings.pod_cidrs) {
-        part("detected", &cidr.to_string());
-    }
     use std::fmt::Write as _;
     hasher.finalize().iter().fold("sha256:".to_owned(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");

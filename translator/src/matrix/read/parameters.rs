@@ -115,15 +115,13 @@ impl Context {
             };
         }
         let detected = match detect {
-            Some("nodeInternalIPs") if !settings.node_addresses.is_empty() => {
-                Some(Value::Cidrs(settings.node_addresses.clone()))
-            }
-            Some("podCIDRs") if !settings.pod_cidrs.is_empty() => Some(Value::Cidrs(settings.pod_cidrs.clone())),
             Some("outputCNI") => {
                 settings.cni.as_ref().filter(|cni| values.is_empty() || values.contains(cni)).cloned().map(Value::Text)
             }
             _ => None,
         };
+        // Offline nothing tells these two: a node list holds no network for nodes to come, and `spec.podCIDRs` of a node is
+        // not where every IPAM takes pod addresses from.
         let nothing = || {
             (optional || detect.is_some_and(|detect| matches!(detect, "nodeInternalIPs" | "podCIDRs")))
                 .then(|| empty(kind))

@@ -92,10 +92,14 @@ pub(super) fn normalise_ports(mut ranges: Vec<PortRange>) -> Vec<PortRange> {
 /// Sorted, repetitions and contained prefixes left out.
 pub(super) fn normalise_cidrs(mut cidrs: Vec<Cidr>) -> Vec<Cidr> {
     cidrs.sort_unstable();
-    cidrs.dedup();
-    let all = cidrs.clone();
-    cidrs.retain(|cidr| !all.iter().any(|other| other != cidr && other.contains(*cidr)));
-    cidrs
+    // Prefixes nest or are apart, so a contained one follows the one that contains it.
+    let mut kept: Vec<Cidr> = Vec::with_capacity(cidrs.len());
+    for cidr in cidrs {
+        if !kept.last().is_some_and(|last| last.contains(cidr)) {
+            kept.push(cidr);
+        }
+    }
+    kept
 }
 
 /// Whether a name can be part of an object's name: a DNS label of at most `most` characters that begins with a letter.

@@ -7,5 +7,6 @@
 
 pub mod finding;
 pub mod matrix;
+pub mod output;
 pub mod render;
 pub mod yaml;

@@ -1,0 +1,305 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turn a port matrix into Calico or Cilium host policies.
+///
+/// Objects go to standard output in an order that is safe to apply; findings go to standard error. On failure standard
+/// output stays empty.
+#[derive(Debug, Parser)]
+#[command(
+    name = "translate",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = "Exit status: 0 clean, 1 findings, 2 usage, 3 bad input, 4 output cannot be written, 70 internal error.",
+    after_long_help = EXAMPLES
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) translate: TranslateArgs,
+    /// When to use colours on standard error.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(super) color: Color,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Exit status:
+  0   clean
+  1   findings: a row that cannot be expressed; with --strict, any loss
+  2   usage
+  3   bad input
+  4   output cannot be written
+  70  internal error
+
+Examples:
+  translate --cni calico --preset harvester | kubectl apply --server-side -f -
+  translate --cni calico -f matrix.yaml --nodes nodes.json --set adminCIDRs=192.168.10.0/24
+  translate --cni cilium --preset talos --set adminCIDRs=192.168.10.0/24 --cilium-config cilium-config.yaml
+  translate --cni calico --preset harvester --order delete | kubectl delete -f -";
+
+/// Options of the main job.
+#[derive(Args, Debug)]
+pub(super) struct TranslateArgs {
+    /// CNI to write policies for.
+    #[arg(long, value_enum, value_name = "CNI")]
+    pub(super) cni: Option<Cni>,
+    /// Matrix that ships inside the binary; see `translate presets`.
+    #[arg(long, value_name = "NAME", conflicts_with = "filename", help_heading = "Matrix")]
+    pub(super) preset: Option<String>,
+    /// Matrix to read; `-` is standard input.
+    #[arg(short, long, value_name = "FILE", help_heading = "Matrix")]
+    pub(super) filename: Option<PathBuf>,
+    /// Value of a parameter; lists are separated by commas, an empty value is the empty list. Repeatable.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair, help_heading = "Matrix")]
+    pub(super) set: Vec<(String, String)>,
+    /// Switch an addon. Repeatable.
+    #[arg(long, value_name = "NAME=on|off", value_parser = switch, help_heading = "Matrix")]
+    pub(super) addon: Vec<(String, bool)>,
+    /// Fact that the matrix leaves open (cni, encapsulation, distribution, feature, family). Repeatable.
+    #[arg(long, value_name = "FACT=VALUE", value_parser = pair, help_heading = "Matrix")]
+    pub(super) assume: Vec<(String, String)>,
+    /// Accept a matrix that lets no administrator in from outside the cluster.
+    #[arg(long, help_heading = "Matrix")]
+    pub(super) no_admin_path: bool,
+    /// Nodes as `kubectl get nodes -o json` (or yaml) prints them; `-` is standard input.
+    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
+    pub(super) nodes: Option<PathBuf>,
+
+    /// Output format.
+    #[arg(short, long, value_name = "yaml|json|dir=PATH", value_parser = output, default_value = "yaml", help_heading = "Output")]
+    pub(super) output: Output,
+    /// Order of the objects: safe to apply, or safe to delete.
+    #[arg(long, value_enum, default_value_t = Order::Apply, value_name = "ORDER", help_heading = "Output")]
+    pub(super) order: Order,
+    /// Annotate every object with its Argo CD sync wave.
+    #[arg(long, help_heading = "Output")]
+    pub(super) sync_waves: bool,
+    /// First part of every object's name (default: the matrix's name).
+    #[arg(long, value_name = "NAME", value_parser = name_prefix, help_heading = "Output")]
+    pub(super) name_prefix: Option<String>,
+    /// Leave the comment at the top of the output out.
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_header: bool,
+    /// Fail, and write nothing, when the objects admit more or less than the matrix or a lint warns.
+    #[arg(long, help_heading = "Output")]
+    pub(super) strict: bool,
+    /// Write the findings and the fate of each row as JSON.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) report: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) calico: CalicoArgs,
+    #[command(flatten)]
+    pub(super) cilium: CiliumArgs,
+}
+
+/// Options that only Calico has.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Calico")]
+pub(super) struct CalicoArgs {
+    /// API group: projectcalico.org/v3, or crd.projectcalico.org/v1 where no Calico API server runs [default: v3].
+    #[arg(long, value_enum, value_name = "API")]
+    pub(super) calico_api: Option<CalicoApi>,
+    /// Version of Calico, 3.29 to 3.32 [default: 3.31].
+    #[arg(long, value_name = "VERSION")]
+    pub(super) calico_version: Option<String>,
+    /// Dataplane of Felix. Unstated means: write only what is safe on each.
+    #[arg(long, value_enum, value_name = "DATAPLANE")]
+    pub(super) dataplane: Option<Dataplane>,
+    /// Tier that the policies are put in; made by translate [default: lifeline].
+    #[arg(long, value_name = "NAME")]
+    pub(super) tier: Option<String>,
+    /// Order of the tier; lower is earlier, Calico's own tiers begin at 1000 [default: 100].
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(super) tier_order: Option<f64>,
+    /// Order of the first policy within the tier [default: 100].
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(super) order_base: Option<f64>,
+    /// Failsafe ports: computed from the matrix, Calico's own, left as they are, or none [default: matrix].
+    #[arg(long, value_enum, value_name = "FAILSAFE")]
+    pub(super) failsafe: Option<Failsafe>,
+    /// Host endpoints: made by calico-kube-controllers, written out from --nodes, or left to others [default: written
+    /// with --nodes, otherwise auto].
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(super) host_endpoints: Option<HostEndpoints>,
+}
+
+/// Options that only Cilium has.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Cilium")]
+pub(super) struct CiliumArgs {
+    /// Version of Cilium, 1.18 to 1.20 [default: 1.20].
+    #[arg(long, value_name = "VERSION")]
+    pub(super) cilium_version: Option<String>,
+    /// ConfigMap cilium-config, YAML or JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(super) cilium_config: Option<PathBuf>,
+    /// One fact of cilium-config, over the file. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(super) cilium_option: Vec<(String, String)>,
+}
+
+/// Other jobs.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the matrices inside the binary.
+    Presets {
+        #[command(subcommand)]
+        command: Option<PresetsCommand>,
+    },
+    /// Print the JSON Schema of a matrix.
+    Schema,
+    /// Explain a finding: what it means, an example, what to do. Without a code, list them.
+    Explain {
+        /// Code, such as row-not-expressible.
+        code: Option<String>,
+    },
+    /// Print a completion script.
+    Completion {
+        /// Shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff).
+    Man,
+    /// Print the version.
+    Version {
+        /// Output format.
+        #[arg(short, long, value_parser = PossibleValuesParser::new(["text", "json"]), default_value = "text")]
+        output: String,
+    },
+}
+
+/// What to do with presets.
+#[derive(Debug, Subcommand)]
+pub(super) enum PresetsCommand {
+    /// Print a preset's matrix, to start one's own from.
+    Show {
+        /// Name.
+        name: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    pub(super) fn write_global(self) {
+        match self {
+            // The global choice starts as auto and honours NO_COLOR and CLICOLOR_FORCE.
+            Self::Auto => {}
+            Self::Always => anstream::ColorChoice::Always.write_global(),
+            Self::Never => anstream::ColorChoice::Never.write_global(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Cni {
+    Calico,
+    Cilium,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Order {
+    Apply,
+    Delete,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CalicoApi {
+    V3,
+    V1,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Dataplane {
+    Iptables,
+    Nftables,
+    Ebpf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Failsafe {
+    Matrix,
+    Default,
+    Keep,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum HostEndpoints {
+    Auto,
+    Written,
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    Yaml,
+    Json,
+    Directory(PathBuf),
+}
+
+fn output(text: &str) -> Result<Output, String> {
+    match text {
+        "yaml" => Ok(Output::Yaml),
+        "json" => Ok(Output::Json),
+        _ => match text.strip_prefix("dir=") {
+            Some(path) if !path.is_empty() => Ok(Output::Directory(PathBuf::from(path))),
+            _ => Err("the formats are yaml, json and dir=PATH".to_owned()),
+        },
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+fn switch(text: &str) -> Result<(String, bool), String> {
+    let (name, value) = pair(text).map_err(|_| "write it as NAME=on or NAME=off".to_owned())?;
+    match value.as_str() {
+        "on" | "true" => Ok((name, true)),
+        "off" | "false" => Ok((name, false)),
+        _ => Err(format!("`{value}` is neither on nor off")),
+    }
+}
+
+fn name_prefix(text: &str) -> Result<String, String> {
+    let fine = text.len() <= 40
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && !text.ends_with('-')
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if fine { Ok(text.to_owned()) } else { Err("use lower-case letters, digits and dashes, at most 40".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn formats_are_read() {
+        assert_eq!(output("dir=out"), Ok(Output::Directory("out".into())));
+        assert!(output("dir=").is_err());
+        assert!(output("xml").is_err());
+    }
+}

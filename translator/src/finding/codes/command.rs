@@ -1,0 +1,34 @@
+//! Codes of the command itself.
+
+use crate::finding::{Code, Severity};
+
+/// Objects that are shared with others are not in the delete list.
+pub static SHARED_OBJECTS_KEPT: Code = Code {
+    id: "shared-objects-kept",
+    severity: Severity::Note,
+    title: "objects that are shared with others are not in the delete list",
+    explanation: "FelixConfiguration `default` and KubeControllersConfiguration `default` hold settings of the whole \
+                  cluster. Deleting them would drop the overlay's ports, WireGuard and everything else that is set there, \
+                  so `--order delete` leaves them out.\n\nThe fields that translate set can be given back by hand, after the \
+                  other objects are gone.",
+    example: "translate --cni calico --preset kubeadm --order delete | kubectl delete -f -",
+    fix: "kubectl patch felixconfiguration default --type=merge -p \
+          '{\"spec\":{\"failsafeInboundHostPorts\":null,\"failsafeOutboundHostPorts\":null}}' and kubectl patch \
+          kubecontrollersconfiguration default --type=merge -p \
+          '{\"spec\":{\"controllers\":{\"node\":{\"hostEndpoint\":{\"autoCreate\":\"Disabled\"}}}}}'",
+};
+
+/// The agent's configuration cannot be read.
+pub static CILIUM_CONFIG_UNREADABLE: Code = Code {
+    id: "cilium-config-unreadable",
+    severity: Severity::Error,
+    title: "the agent's configuration cannot be read",
+    explanation: "`--cilium-config` takes the ConfigMap `cilium-config` as `kubectl -n kube-system get configmap \
+                  cilium-config -o yaml` prints it. Facts in it decide which form of a peer Cilium matches, so a value that \
+                  cannot be read is not guessed.",
+    example: "translate --cni cilium --preset talos --cilium-config nodes.yaml",
+    fix: "Make the file again, or state single facts with `--cilium-option key=value`.",
+};
+
+/// The codes of this part.
+pub const CODES: &[&Code] = &[&SHARED_OBJECTS_KEPT, &CILIUM_CONFIG_UNREADABLE];

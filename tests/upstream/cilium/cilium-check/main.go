@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/cilium/cilium/pkg/defaults"
 	"github.com/cilium/cilium/pkg/option"
 	"github.com/cilium/cilium/pkg/policy/api"
 )
@@ -47,7 +48,7 @@ func settings() string {
 		c.PolicyCIDRMatchMode = strings.Split(modes, ",")
 		return nil
 	})
-	cluster := flag.String(option.ClusterName, "default", "")
+	cluster := flag.String("cluster-name", defaults.ClusterName, "")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fail(fmt.Errorf("unexpected argument %q", flag.Arg(0)))

@@ -6,7 +6,8 @@ use crate::finding::codes::matrix as codes;
 use crate::finding::{Code, Finding};
 use crate::yaml::{Key, Node, Value};
 
-use super::parameters::Parameter;
+use super::parameters::{Parameter, Value as ParameterValue};
+use crate::matrix::Direction;
 
 /// What reading needs and leaves behind.
 pub(super) struct Context {
@@ -14,6 +15,18 @@ pub(super) struct Context {
     pub(super) findings: Vec<Finding>,
     /// The parameters, by name, once they are read.
     pub(super) parameters: BTreeMap<String, Parameter>,
+    /// Parameters that each named peer is made of.
+    pub(super) peer_parameters: BTreeMap<String, Vec<String>>,
+    /// Empty parameters in rows that let an administrator in.
+    pub(super) admin_parameters: Vec<String>,
+    /// Rows that admit nobody because their parameters are empty.
+    pub(super) vanished: Vec<Vanished>,
+}
+
+/// A row that is not in force because its parameters are empty.
+pub(super) struct Vanished {
+    pub(super) direction: Direction,
+    pub(super) finding: Finding,
 }
 
 /// The fields of a mapping.
@@ -50,7 +63,7 @@ pub(super) fn child(path: &str, name: &str) -> String {
 
 impl Context {
     pub(super) fn new() -> Self {
-        Self { findings: Vec::new(), parameters: BTreeMap::new() }
+        Self { findings: Vec::new(), parameters: BTreeMap::new(), peer_parameters: BTreeMap::new(), admin_parameters: Vec::new(), vanished: Vec::new() }
     }
 
     /// Reports a finding at a node.

@@ -17,6 +17,8 @@ pub(super) struct FrameOptions {
 /// Facts that the matrix states although their value alone does not show it.
 pub(super) struct Stated {
     pub(super) features: bool,
+    /// Facts whose value was meant to be stated but came to nothing, which is reported where it went wrong.
+    pub(super) unresolved: Vec<&'static str>,
 }
 
 const ENCAPSULATIONS: [&str; 7] = ["vxlan", "geneve", "ipip", "wireguard", "gre", "udp", "none"];
@@ -37,7 +39,7 @@ impl Context {
             service_cidrs: Vec::new(),
             node_ports: PortRange { first: 30000, last: 32767 },
         };
-        let mut stated = Stated { features: false };
+        let mut stated = Stated { features: false, unresolved: Vec::new() };
         let fields = node.and_then(|node| {
             self.fields(
                 node,
@@ -69,6 +71,15 @@ impl Context {
         }
         if let Some(node) = fields.get("encapsulation") {
             cluster.encapsulation = self.word_or_parameter(node, &fields.at("encapsulation"), &ENCAPSULATIONS);
+        }
+        for (name, fact) in [
+            ("distribution", &cluster.distribution),
+            ("cni", &cluster.cni),
+            ("encapsulation", &cluster.encapsulation),
+        ] {
+            if fields.get(name).is_some() && fact.is_none() {
+                stated.unresolved.push(name);
+            }
         }
         if let Some(node) = fields.get("features") {
             stated.features = true;

@@ -91,10 +91,27 @@ fn matrix(context: &mut Context, root: &yaml::Node, text: &str, source: &str, se
         rows,
     };
     if !has_errors(&context.findings) && !settings.no_admin_path && !has_admin_path(&expanded) {
+        let mut parameters: Vec<String> =
+            context.admin_parameters.iter().map(|name| format!("--set {name}=CIDR")).collect();
+        parameters.sort();
+        parameters.dedup();
+        let help = if parameters.is_empty() {
+            "add a row with `flow: admin-ssh`; `--no-admin-path` says that another way in exists".to_owned()
+        } else {
+            format!("give {}; `--no-admin-path` says that another way in exists", parameters.join(" or "))
+        };
         let finding = Finding::new(&codes::NO_ADMIN_PATH, "no row in force lets an administrator in from outside");
-        context.findings.push(finding.at("spec.rows", None).help(
-            "add a row with `flow: admin-ssh` (or give its parameter a value); `--no-admin-path` says that another way in exists",
-        ));
+        context.findings.push(finding.at("spec.rows", None).help(help));
+    }
+    // In a direction that is open anyway, nothing is lost with such a row.
+    for row in std::mem::take(&mut context.vanished) {
+        let denied = match row.direction {
+            Direction::Ingress => expanded.frame.ingress.deny,
+            Direction::Egress => expanded.frame.egress.deny,
+        };
+        if denied {
+            context.findings.push(row.finding);
+        }
     }
     Some(expanded)
 }

@@ -9,7 +9,7 @@ use super::values::{decimal, normalise_cidrs, normalise_ports, port_range};
 use crate::finding::Finding;
 use crate::finding::codes::matrix as codes;
 use crate::matrix::{PortRange, Settings};
-use crate::yaml::{Node, Value as YamlValue};
+use crate::yaml::{Key, Node, Value as YamlValue};
 
 const TYPES: [&str; 8] = ["cidrs", "cidr", "bool", "enum", "port", "ports", "string", "strings"];
 const DETECTORS: [&str; 6] =
@@ -47,7 +47,7 @@ impl Context {
                 let message = format!("`{}` is not a parameter name", key.text);
                 self.report_key(&codes::BAD_NAME, key, &path, message, "write it in camelCase, at most 40 characters");
             }
-            let value = self.parameter(&key.text, node, &path, settings).unwrap_or(Value::Missing);
+            let value = self.parameter(key, node, &path, settings).unwrap_or(Value::Missing);
             self.parameters.insert(key.text.clone(), Parameter { value });
         }
         let mut unknown: Vec<&str> = Vec::new();
@@ -65,7 +65,8 @@ impl Context {
         }
     }
 
-    fn parameter(&mut self, name: &str, node: &Node, path: &str, settings: &Settings) -> Option<Value> {
+    fn parameter(&mut self, key: &Key, node: &Node, path: &str, settings: &Settings) -> Option<Value> {
+        let name = key.text.as_str();
         let fields = self.fields(node, path, &["type", "default", "values", "detect", "note", "required"])?;
         let kind_node =
             self.required(&fields, "type", "one of cidrs, cidr, bool, enum, port, ports, string, strings")?;
@@ -138,14 +139,9 @@ impl Context {
                     Some(note) => format!("the parameter `{name}` has no default: {note}"),
                     None => format!("the parameter `{name}` has no default"),
                 };
-                let help = format!("give it: --set {name}={}", placeholder(kind, &values));
-                self.report_key(
-                    &codes::MISSING_PARAMETER,
-                    &crate::yaml::Key { text: name.to_owned(), at: kind_node.at.clone() },
-                    path,
-                    message,
-                    help,
-                );
+                let empty = if matches!(kind, "cidrs" | "ports" | "strings") { " (nothing after the = is the empty list)" } else { "" };
+                let help = format!("give it: --set {name}={}{empty}", placeholder(kind, &values));
+                self.report_key(&codes::MISSING_PARAMETER, key, path, message, help);
                 None
             }
         }

@@ -90,6 +90,8 @@ impl Context {
         if let Some(node) = fields.get("cidrs") {
             let cidrs = self.cidrs(node, &fields.at("cidrs"));
             parts.extend(cidr_peer(Some(name), cidrs));
+            let parameters = self.parameters_of(node);
+            self.peer_parameters.insert(name.to_owned(), parameters);
         }
         if let Some(node) = fields.get("roles") {
             for (path, item) in self.items(node, &fields.at("roles")) {
@@ -161,6 +163,23 @@ impl Context {
             None => format!("the roles are {}", super::context::list(&names)),
         };
         self.report(&codes::UNKNOWN_ROLE, node, path, format!("there is no role `{name}`"), help);
+    }
+
+    /// The parameters that a list of peers or prefixes refers to, directly or through a named peer.
+    pub(super) fn parameters_of(&self, node: &Node) -> Vec<String> {
+        let items = match &node.value {
+            Value::Seq(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let mut names = Vec::new();
+        for item in items {
+            let Value::Scalar { text, .. } = &item.value else { continue };
+            match text.strip_prefix('$') {
+                Some(name) => names.push(name.to_owned()),
+                None => names.extend(self.peer_parameters.get(text).into_iter().flatten().cloned()),
+            }
+        }
+        names
     }
 
     /// What `from` or `to` says: builtin, role, peer, `$parameter`, prefix.

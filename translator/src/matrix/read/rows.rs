@@ -2,7 +2,8 @@
 
 use policy::net::{Cidr, Family};
 
-use super::context::{Context, Fields, list, suggest};
+use super::context::{Context, Fields, Vanished, list, suggest};
+use super::parameters::Value as ParameterValue;
 use super::peers::Peers;
 use super::values::Protocol;
 use super::when::Facts;
@@ -106,6 +107,15 @@ impl Context {
         if self.findings.len() > before || listen == "loopback" || !in_force {
             return None;
         }
+        if matches!(flow.as_deref(), Some("admin-ssh" | "admin-talos"))
+            && let Some(from) = fields.get("from")
+        {
+            let empty = self.parameters_of(from).into_iter().filter(|name| {
+                self.parameters.get(name).is_some_and(|parameter| parameter.value == ParameterValue::Cidrs(Vec::new()))
+            });
+            let empty: Vec<String> = empty.collect();
+            self.admin_parameters.extend(empty);
+        }
         let row_peers = match family {
             Some(family) => row_peers.into_iter().filter_map(|peer| of_family(peer, family)).collect(),
             None => row_peers,
@@ -114,7 +124,10 @@ impl Context {
             let message = format!("rows[{index}] admits nobody, because its parameters are empty");
             let mut at = node.at.clone();
             at.bytes.end = at.bytes.start + 1;
-            self.findings.push(Finding::new(&codes::ROW_VANISHED, message).at(&path, Some(at)));
+            self.vanished.push(Vanished {
+                direction,
+                finding: Finding::new(&codes::ROW_VANISHED, message).at(&path, Some(at)),
+            });
             return None;
         }
         Some(Row {

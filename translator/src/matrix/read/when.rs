@@ -17,6 +17,7 @@ pub(super) struct Facts {
     encapsulation: Option<String>,
     features: Option<Vec<String>>,
     families: Option<Vec<String>>,
+    unresolved: Vec<&'static str>,
 }
 
 const FACTS: [&str; 5] = ["distribution", "cni", "encapsulation", "feature", "family"];
@@ -40,6 +41,7 @@ impl Facts {
             encapsulation: cluster.encapsulation.clone(),
             features: stated.features.then(|| cluster.features.iter().cloned().collect()),
             families: (!families.is_empty()).then_some(families),
+            unresolved: stated.unresolved,
         };
         for (name, value) in &settings.assume {
             let words: Vec<String> =
@@ -167,6 +169,7 @@ impl Context {
             truth = truth.and(match fact {
                 Some(values) if values.iter().any(|value| wanted.contains(value)) => Truth::True,
                 Some(_) => Truth::False,
+                None if facts.unresolved.contains(&name) => Truth::False,
                 None => {
                     open.push(FACTS.into_iter().find(|fact| *fact == name).unwrap_or("facts"));
                     Truth::Open

@@ -8,5 +8,6 @@
 pub mod finding;
 pub mod matrix;
 pub mod output;
+pub mod presets;
 pub mod render;
 pub mod yaml;

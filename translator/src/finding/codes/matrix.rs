@@ -466,7 +466,7 @@ pub static ROW_VANISHED: Code = Code {
     id: "row-without-peers",
     severity: Severity::Note,
     title: "a row is not in force because its parameter is empty",
-    explanation: "Every peer of the row comes from parameters that are empty, so it admits nobody and is left out.",
+    explanation: "Every peer of the row, or every port, comes from parameters that are empty, so it admits nobody and is left out.",
     example: "--set adminCIDRs=",
     fix: "Give the parameter a value if the row is meant.",
 };

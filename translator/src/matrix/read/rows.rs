@@ -120,7 +120,12 @@ impl Context {
             Some(family) => row_peers.into_iter().filter_map(|peer| of_family(peer, family)).collect(),
             None => row_peers,
         };
-        if row_peers.is_empty() {
+        // An empty list of ports is no port at all; without ports the row would say every port.
+        let no_port = ["ports", "sourcePorts"]
+            .into_iter()
+            .filter_map(|name| fields.get(name).map(|node| self.ports(node, &fields.at(name))))
+            .any(|ports| ports.is_empty());
+        if row_peers.is_empty() || no_port {
             let message = format!("rows[{index}] admits nobody, because its parameters are empty");
             let mut at = node.at.clone();
             at.bytes.end = at.bytes.start + 1;

@@ -63,7 +63,13 @@ pub(super) fn child(path: &str, name: &str) -> String {
 
 impl Context {
     pub(super) fn new() -> Self {
-        Self { findings: Vec::new(), parameters: BTreeMap::new(), peer_parameters: BTreeMap::new(), admin_parameters: Vec::new(), vanished: Vec::new() }
+        Self {
+            findings: Vec::new(),
+            parameters: BTreeMap::new(),
+            peer_parameters: BTreeMap::new(),
+            admin_parameters: Vec::new(),
+            vanished: Vec::new(),
+        }
     }
 
     /// Reports a finding at a node.

@@ -72,11 +72,9 @@ impl Context {
         if let Some(node) = fields.get("encapsulation") {
             cluster.encapsulation = self.word_or_parameter(node, &fields.at("encapsulation"), &ENCAPSULATIONS);
         }
-        for (name, fact) in [
-            ("distribution", &cluster.distribution),
-            ("cni", &cluster.cni),
-            ("encapsulation", &cluster.encapsulation),
-        ] {
+        for (name, fact) in
+            [("distribution", &cluster.distribution), ("cni", &cluster.cni), ("encapsulation", &cluster.encapsulation)]
+        {
             if fields.get(name).is_some() && fact.is_none() {
                 stated.unresolved.push(name);
             }
@@ -181,20 +179,24 @@ impl Context {
             self.word_or_parameter(node, &fields.at("established"), &["allow"]);
         }
         if let Some(node) = fields.get("loopback") {
-            options.loopback = self.word_or_parameter(node, &fields.at("loopback"), &["allow", "deny"])? == "allow";
+            let word = self.word_or_parameter(node, &fields.at("loopback"), &["allow", "deny"]);
+            options.loopback = word.as_deref() != Some("deny");
         }
         if let Some(node) = fields.get("dhcp") {
-            options.dhcp_client = self.word_or_parameter(node, &fields.at("dhcp"), &["client", "none"])? == "client";
+            let word = self.word_or_parameter(node, &fields.at("dhcp"), &["client", "none"]);
+            options.dhcp_client = word.as_deref() != Some("none");
         }
         if let Some(node) = fields.get("ingress") {
-            frame.ingress = self.direction(node, &fields.at("ingress"))?;
+            frame.ingress = self.direction(node, &fields.at("ingress")).unwrap_or(frame.ingress);
         }
         if let Some(node) = fields.get("egress") {
-            frame.egress = self.direction(node, &fields.at("egress"))?;
+            frame.egress = self.direction(node, &fields.at("egress")).unwrap_or(frame.egress);
         }
         if let Some(node) = fields.get("forward") {
-            let word = self.word_or_parameter(node, &fields.at("forward"), &["ignore", "enforce"])?;
-            frame.forward = if word == "enforce" { Forward::Enforce } else { Forward::Ignore };
+            let word = self.word_or_parameter(node, &fields.at("forward"), &["ignore", "enforce"]);
+            if word.as_deref() == Some("enforce") {
+                frame.forward = Forward::Enforce;
+            }
         }
         Some((frame, options))
     }

@@ -16,7 +16,7 @@ use self::context::Context;
 use self::when::Facts;
 use super::{Direction, Expanded, Peer, Settings, Traffic, Transport};
 use crate::finding::codes::matrix as codes;
-use crate::finding::{Finding, has_errors};
+use crate::finding::{Finding, Severity, has_errors};
 use crate::yaml;
 
 /// `apiVersion` of a matrix.
@@ -38,6 +38,8 @@ pub fn expand(text: &str, source: &str, settings: &Settings) -> (Option<Expanded
     let mut findings = context.findings;
     findings.sort_by_key(|finding| finding.at.as_ref().map_or(0, |at| at.bytes.start));
     if has_errors(&findings) {
+        // What follows from a mistake is no news next to it.
+        findings.retain(|finding| finding.severity() > Severity::Note);
         return (None, findings);
     }
     (expanded, findings)

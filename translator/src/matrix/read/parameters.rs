@@ -139,7 +139,11 @@ impl Context {
                     Some(note) => format!("the parameter `{name}` has no default: {note}"),
                     None => format!("the parameter `{name}` has no default"),
                 };
-                let empty = if matches!(kind, "cidrs" | "ports" | "strings") { " (nothing after the = is the empty list)" } else { "" };
+                let empty = if matches!(kind, "cidrs" | "ports" | "strings") {
+                    " (nothing after the = is the empty list)"
+                } else {
+                    ""
+                };
                 let help = format!("give it: --set {name}={}{empty}", placeholder(kind, &values));
                 self.report_key(&codes::MISSING_PARAMETER, key, path, message, help);
                 None

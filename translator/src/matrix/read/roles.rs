@@ -52,7 +52,7 @@ impl Context {
                 at: Some(key.at.clone()),
             });
         }
-        if whole {
+        if whole && !roles.is_empty() {
             self.check_cover(&roles);
         }
         roles

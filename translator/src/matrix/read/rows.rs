@@ -129,10 +129,8 @@ impl Context {
             let message = format!("rows[{index}] admits nobody, because its parameters are empty");
             let mut at = node.at.clone();
             at.bytes.end = at.bytes.start + 1;
-            self.vanished.push(Vanished {
-                direction,
-                finding: Finding::new(&codes::ROW_VANISHED, message).at(&path, Some(at)),
-            });
+            self.vanished
+                .push(Vanished { direction, finding: Finding::new(&codes::ROW_VANISHED, message).at(&path, Some(at)) });
             return None;
         }
         Some(Row {
@@ -187,6 +185,13 @@ impl Context {
     }
 
     fn traffic(&mut self, fields: &Fields<'_>, family: Option<Family>) -> Vec<Traffic> {
+        for name in ["ports", "sourcePorts", "protocol"] {
+            if let Some(node) = fields.get(name)
+                && matches!(&node.value, Value::Seq(items) if items.is_empty())
+            {
+                self.wrong_type(node, &fields.at(name), "at least one value");
+            }
+        }
         let ports = fields.get("ports").map(|node| (node, self.ports(node, &fields.at("ports"))));
         let source_ports = fields.get("sourcePorts").map(|node| (node, self.ports(node, &fields.at("sourcePorts"))));
         let protocols = match fields.get("protocol") {

@@ -61,7 +61,7 @@ pub(super) fn port_range(text: &str) -> Result<PortRange, (String, String)> {
             None => Err(bad()),
         }
     };
-    match text.split_once('-') {
+    match text.split_once('-').filter(|(first, _)| !first.is_empty()) {
         None => number(text).map(|port| PortRange { first: port, last: port }),
         Some((first, last)) => {
             let (first, last) = (number(first.trim())?, number(last.trim())?);

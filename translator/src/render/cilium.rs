@@ -1,1 +1,0 @@
-//! Cilium: CIDR groups and cluster-wide policies on hosts.

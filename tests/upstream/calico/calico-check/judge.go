@@ -13,11 +13,21 @@ import (
 type verdict struct {
 	Kind  string `json:"kind"`
 	Name  string `json:"name"`
+	Stage string `json:"stage"`
 	Error string `json:"error"`
 }
 
+const (
+	decodeStep   = "decode"
+	validateStep = "validate"
+)
+
+func (v *verdict) refuse(stage string, err error) {
+	v.Stage, v.Error = stage, err.Error()
+}
+
 // judge decodes one object strictly, fills it in as libcalico-go does before storing, and validates it.
-func judge(line []byte) verdict {
+func judge(line []byte) (answer verdict) {
 	var head struct {
 		meta.TypeMeta `json:",inline"`
 		Metadata      struct {
@@ -25,31 +35,40 @@ func judge(line []byte) verdict {
 		} `json:"metadata"`
 	}
 	if err := json.UnmarshalCaseSensitivePreserveInts(line, &head); err != nil {
-		return verdict{Error: err.Error()}
+		answer.refuse(decodeStep, err)
+		return answer
 	}
-	answer := verdict{Kind: head.Kind, Name: head.Metadata.Name}
-	if err := check(head.TypeMeta, line); err != nil {
-		answer.Error = err.Error()
+	answer.Kind, answer.Name = head.Kind, head.Metadata.Name
+	// An object that makes the validator panic is refused, not fatal to the next one.
+	defer func() {
+		if cause := recover(); cause != nil {
+			answer.refuse(validateStep, fmt.Errorf("panic: %v", cause))
+		}
+	}()
+
+	object, err := decode(head.TypeMeta, line)
+	if err != nil {
+		answer.refuse(decodeStep, err)
+		return answer
+	}
+	fillIn(object)
+	if err := errors.Join(validator.Validate(object), validName(object)); err != nil {
+		answer.refuse(validateStep, err)
 	}
 	return answer
 }
 
-func check(kind meta.TypeMeta, line []byte) error {
+// decode refuses what the API server's strict field validation refuses: unknown and repeated fields, by exact case.
+func decode(kind meta.TypeMeta, line []byte) (any, error) {
 	if kind.APIVersion != api.GroupVersionCurrent {
-		return fmt.Errorf("apiVersion %q is not %s", kind.APIVersion, api.GroupVersionCurrent)
+		return nil, fmt.Errorf("apiVersion %q is not %s", kind.APIVersion, api.GroupVersionCurrent)
 	}
 	object, found := empty(kind.Kind)
 	if !found {
-		return fmt.Errorf("kind %q is not one of those checked here", kind.Kind)
+		return nil, fmt.Errorf("kind %q is not one of those checked here", kind.Kind)
 	}
-	if err := decode(line, object); err != nil {
-		return err
-	}
-	fillIn(object)
-	if err := validator.Validate(object); err != nil {
-		return err
-	}
-	return validName(object)
+	strict, err := json.UnmarshalStrict(line, object)
+	return object, errors.Join(append(strict, err)...)
 }
 
 func empty(kind string) (any, bool) {
@@ -80,10 +99,4 @@ func empty(kind string) (any, bool) {
 		return api.NewClusterInformation(), true
 	}
 	return nil, false
-}
-
-// decode refuses what the API server's strict field validation refuses: unknown and repeated fields, by exact case.
-func decode(line []byte, object any) error {
-	strict, err := json.UnmarshalStrict(line, object)
-	return errors.Join(append(strict, err)...)
 }

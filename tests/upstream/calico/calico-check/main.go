@@ -1,7 +1,8 @@
 // Command calico-check judges Calico objects with Calico's own validator.
 //
 // It reads one projectcalico.org/v3 object per line, as JSON, and writes one line for each:
-// {"kind": "...", "name": "...", "error": ""}. The error is empty when a Calico client library would store the object.
+// {"kind": "...", "name": "...", "stage": "", "error": ""}. The stage is "decode" or "validate" when Calico's client
+// library would refuse the object, and both are empty when it would store it.
 package main
 
 import (

@@ -29,13 +29,15 @@ pub const KIND: &str = "PortMatrix";
 /// `source` is how the matrix is called in the output (`preset harvester`, a file name). The matrix is returned unless a
 /// finding is an error; then all errors of the text are in the list.
 pub fn expand(text: &str, source: &str, settings: &Settings) -> (Option<Expanded>, Vec<Finding>) {
-    let root = match yaml::read(text) {
-        Ok(root) => root,
-        Err(findings) => return (None, findings),
-    };
+    let (root, mut findings) = yaml::read(text);
+    let Some(root) = root else { return (None, findings) };
     let mut context = Context::new();
     let expanded = matrix(&mut context, &root, text, source, settings);
-    let mut findings = context.findings;
+    // A value that readers disagree about is reported as that, not again for what one reading of it would be.
+    let reported: Vec<_> = findings.iter().filter_map(|finding| finding.at.clone()).collect();
+    findings.extend(
+        context.findings.into_iter().filter(|finding| finding.at.as_ref().is_none_or(|at| !reported.contains(at))),
+    );
     findings.sort_by_key(|finding| finding.at.as_ref().map_or(0, |at| at.bytes.start));
     if has_errors(&findings) {
         // What follows from a mistake is no news next to it.

@@ -6,7 +6,7 @@ use crate::finding::codes::matrix as codes;
 use crate::finding::{Code, Finding};
 use crate::yaml::{Key, Node, Value};
 
-use super::parameters::{Parameter, Value as ParameterValue};
+use super::parameters::Parameter;
 use crate::matrix::Direction;
 
 /// What reading needs and leaves behind.

@@ -21,7 +21,21 @@ macro_rules! files {
 }
 
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
-    let files: Vec<(&str, &str)> = files![].into();
+    let files: Vec<(&str, &str)> = files![
+        "aks",
+        "eks",
+        "gke",
+        "harvester",
+        "k0s",
+        "k3s",
+        "kubeadm",
+        "lke",
+        "microk8s",
+        "openshift",
+        "rke2",
+        "talos",
+    ]
+    .into();
     files.into_iter().map(|(name, text)| Preset { name, text, summary: summary(text) }).collect()
 });
 

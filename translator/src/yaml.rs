@@ -63,6 +63,26 @@ impl Node {
     pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if text.is_empty() || is_null(text))
     }
+
+    /// Whether every reader takes it as text: quoted, or no null, boolean or number.
+    pub fn is_text(&self) -> bool {
+        match &self.value {
+            Value::Scalar { plain: false, .. } => true,
+            Value::Scalar { text, plain: true } => !(self.is_null() || is_boolean(text) || is_number(text)),
+            _ => false,
+        }
+    }
+}
+
+fn is_boolean(text: &str) -> bool {
+    matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.trim_start_matches(['-', '+']);
+    let hexadecimal = digits.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    hexadecimal
+        || (digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') && text.parse::<f64>().is_ok())
 }
 
 fn is_null(text: &str) -> bool {

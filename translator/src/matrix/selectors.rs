@@ -30,7 +30,7 @@ pub(crate) struct Selector {
 pub(crate) struct Labels(BTreeMap<String, Option<String>>);
 
 /// Combinations of requirements that are tried before the question is left open.
-const MOST_COMBINATIONS: usize = 10_000;
+const MOST_COMBINATIONS: usize = 1_000;
 
 impl Allowed {
     fn anything() -> Self {
@@ -147,11 +147,14 @@ pub(crate) fn gap(selectors: &[Selector]) -> Option<Labels> {
     let mut partial = vec![Selector { keys: BTreeMap::new() }];
     for selector in selectors {
         let mut next = Vec::new();
-        for base in &partial {
+        'next: for base in &partial {
             for (key, allowed) in &selector.keys {
+                if next.len() >= MOST_COMBINATIONS {
+                    break 'next;
+                }
                 let mut outside = base.clone();
                 outside.restrict(key, &allowed.not());
-                if outside.is_satisfiable() && next.len() < MOST_COMBINATIONS {
+                if outside.is_satisfiable() {
                     next.push(outside);
                 }
             }

@@ -19,6 +19,8 @@ pub(super) struct Context {
     pub(super) peer_parameters: BTreeMap<String, Vec<String>>,
     /// Empty parameters in rows that let an administrator in.
     pub(super) admin_parameters: Vec<String>,
+    /// Prefixes that peers have been given so far, each as often as it is named.
+    pub(super) prefixes: usize,
     /// Rows that admit nobody because their parameters are empty.
     pub(super) vanished: Vec<Vanished>,
 }
@@ -68,8 +70,24 @@ impl Context {
             parameters: BTreeMap::new(),
             peer_parameters: BTreeMap::new(),
             admin_parameters: Vec::new(),
+            prefixes: 0,
             vanished: Vec::new(),
         }
+    }
+
+    /// The candidate that was probably meant.
+    pub(super) fn suggest<'c>(&self, text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+        if text.len() > LONGEST_SUGGESTED || self.findings.len() > MOST_SUGGESTED {
+            return None;
+        }
+        let text = text.to_lowercase();
+        candidates
+            .into_iter()
+            .filter(|candidate| candidate.len() <= LONGEST_SUGGESTED)
+            .map(|candidate| (strsim::damerau_levenshtein(&text, &candidate.to_lowercase()), candidate))
+            .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(text.len()) / 4)
+            .min()
+            .map(|(_, candidate)| candidate)
     }
 
     /// Reports a finding at a node.
@@ -101,7 +119,7 @@ impl Context {
         let entries = self.entries(node, path)?;
         for (key, _) in entries {
             if !allowed.contains(&key.text.as_str()) {
-                let help = match suggest(&key.text, allowed.iter().copied()) {
+                let help = match self.suggest(&key.text, allowed.iter().copied()) {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => format!("the fields here are {}", list(allowed)),
                 };
@@ -165,7 +183,7 @@ impl Context {
         if words.contains(&text) {
             return Some(text);
         }
-        let help = match suggest(text, words.iter().copied()) {
+        let help = match self.suggest(text, words.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`? The words are {}", list(words)),
             None => format!("the words are {}", list(words)),
         };
@@ -195,6 +213,14 @@ impl Context {
         }
     }
 
+    /// The same, for a field that an empty list would make meaningless.
+    pub(super) fn some_items<'n>(&mut self, node: &'n Node, path: &str, what: &str) -> Vec<(String, &'n Node)> {
+        if matches!(&node.value, Value::Seq(items) if items.is_empty()) {
+            self.wrong_type(node, path, &format!("at least one {what}"));
+        }
+        self.items(node, path)
+    }
+
     /// A list of texts, or one text.
     pub(super) fn texts(&mut self, node: &Node, path: &str) -> Vec<String> {
         self.items(node, path)
@@ -210,7 +236,7 @@ impl Context {
         if let Some(parameter) = self.parameters.get(name) {
             return Some(Some((name.to_owned(), parameter.clone())));
         }
-        let help = match suggest(name, self.parameters.keys().map(String::as_str)) {
+        let help = match self.suggest(name, self.parameters.keys().map(String::as_str)) {
             Some(meant) => format!("did you mean `${meant}`?"),
             None => "define it in `spec.parameters`".to_owned(),
         };
@@ -219,15 +245,10 @@ impl Context {
     }
 }
 
-/// The candidate that was probably meant.
-pub(super) fn suggest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&text.to_lowercase(), &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(text.len()) / 4)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
+/// Longest word that is looked for among others; looking takes time and memory in proportion to the lengths' product.
+const LONGEST_SUGGESTED: usize = 64;
+/// Words that are looked for in one text, which is more than anybody reads.
+const MOST_SUGGESTED: usize = 200;
 
 /// `a, b and c`, each in backquotes.
 pub(super) fn list(words: &[&str]) -> String {

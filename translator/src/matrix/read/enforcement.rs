@@ -21,7 +21,11 @@ pub(super) struct Stated {
     pub(super) unresolved: Vec<&'static str>,
 }
 
-const ENCAPSULATIONS: [&str; 7] = ["vxlan", "geneve", "ipip", "wireguard", "gre", "udp", "none"];
+/// What pod traffic can travel in.
+pub(super) const ENCAPSULATIONS: [&str; 7] = ["vxlan", "geneve", "ipip", "wireguard", "gre", "udp", "none"];
+
+/// Most interfaces in one list.
+const MOST_INTERFACES: usize = 64;
 
 impl Context {
     /// Reads `spec.cluster`.
@@ -107,7 +111,7 @@ impl Context {
             }
         }
         if let Some(node) = fields.get("nodePorts") {
-            match self.ports(node, &fields.at("nodePorts")).as_slice() {
+            match self.some_ports(node, &fields.at("nodePorts")).as_slice() {
                 [range] => cluster.node_ports = *range,
                 [] => {}
                 _ => self.wrong_type(node, &fields.at("nodePorts"), "one range, such as `30000-32767`"),
@@ -118,7 +122,7 @@ impl Context {
 
     fn one_port(&mut self, fields: &Fields<'_>, name: &str) -> Option<u16> {
         let node = fields.get(name)?;
-        match self.ports(node, &fields.at(name)).as_slice() {
+        match self.some_ports(node, &fields.at(name)).as_slice() {
             [range] if range.first == range.last => Some(range.first),
             [] => None,
             _ => {
@@ -164,15 +168,12 @@ impl Context {
         if let Some(node) = fields.get("interfaces") {
             let path = fields.at("interfaces");
             let names = self.interfaces(node, &path);
-            frame.interfaces = if names.iter().any(|name| name == "*") {
-                if names.len() > 1 {
-                    let help = "write `[\"*\"]` for every interface, or the names";
-                    self.report(&codes::BAD_ROW, node, &path, "`*` stands beside names".to_owned(), help);
-                }
-                Interfaces::All
-            } else {
-                Interfaces::Named(names)
-            };
+            if names.is_empty() && !self.is_missing(node) {
+                let message = "no interface is named, so nothing would be policed".to_owned();
+                self.report(&codes::WRONG_VALUE, node, &path, message, "give names, or `*` for every interface");
+            }
+            frame.interfaces =
+                if names.iter().any(|name| name == "*") { Interfaces::All } else { Interfaces::Named(names) };
         }
         if let Some(node) = fields.get("established") {
             // Both CNIs admit replies before any policy; there is no way to say otherwise.
@@ -201,8 +202,11 @@ impl Context {
         Some((frame, options))
     }
 
-    /// Interface names, `*`, or `$parameters`.
+    /// Interface names, `*` alone, or `$parameters`; nothing when these are empty.
     pub(super) fn interfaces(&mut self, node: &Node, path: &str) -> Vec<String> {
+        if matches!(&node.value, Value::Seq(items) if items.is_empty()) {
+            self.wrong_type(node, path, "at least one interface, or `[\"*\"]`");
+        }
         let mut names = self.strings(node, path);
         names.sort();
         names.dedup();
@@ -215,8 +219,14 @@ impl Context {
                 self.report(&codes::BAD_NAME, node, path, format!("`{name}` is not an interface name"), help);
             }
         }
-        if names.is_empty() && !matches!(&node.value, Value::Scalar { text, .. } if text.starts_with('$')) {
-            self.wrong_type(node, path, "at least one interface, or `[\"*\"]`");
+        if names.len() > 1 && names.iter().any(|name| name == "*") {
+            let help = "write `[\"*\"]` for every interface, or the names";
+            self.report(&codes::BAD_ROW, node, path, "`*` stands beside names".to_owned(), help);
+        }
+        if names.len() > MOST_INTERFACES {
+            let message = format!("there are {} interfaces; at most {MOST_INTERFACES} are read", names.len());
+            self.report(&codes::INPUT_TOO_LARGE, node, path, message, "write `[\"*\"]` for every interface");
+            names.truncate(MOST_INTERFACES);
         }
         names
     }

@@ -3,6 +3,7 @@
 mod context;
 mod enforcement;
 mod frame;
+mod labels;
 mod parameters;
 mod peers;
 mod roles;
@@ -10,6 +11,7 @@ mod rows;
 mod values;
 mod when;
 
+use policy::net::Cidr;
 use sha2::{Digest, Sha256};
 
 use self::context::Context;
@@ -75,13 +77,17 @@ fn matrix(context: &mut Context, root: &yaml::Node, text: &str, source: &str, se
     let spec = context.required(&top, "spec", "the matrix itself goes under `spec`")?;
     let spec =
         context.fields(spec, "spec", &["parameters", "addons", "cluster", "peers", "enforcement", "roles", "rows"])?;
+    if !within_limits(context, &spec) {
+        return None;
+    }
     context.read_parameters(spec.get("parameters"), settings);
     let addons = context.read_addons(spec.get("addons"), settings);
-    let (cluster, stated) = context.cluster(spec.get("cluster"), settings);
+    let (mut cluster, stated) = context.cluster(spec.get("cluster"), settings);
     let frame = context.enforcement(spec.get("enforcement"));
     let roles = context.roles(&spec);
     let peers = context.peers(spec.get("peers"), &roles);
     let facts = Facts::new(&cluster, stated, addons, settings, context);
+    facts.complete(&mut cluster);
     let rows = context.rows(&spec, &roles, &peers, &facts);
     let (frame, options) = frame?;
     let expanded = Expanded {
@@ -120,6 +126,31 @@ fn matrix(context: &mut Context, root: &yaml::Node, text: &str, source: &str, se
     Some(expanded)
 }
 
+/// Most entries of a part of the matrix. Real matrices have a tenth of it; checks compare entries pair by pair.
+const MOST: [(&str, usize); 5] = [("parameters", 200), ("addons", 200), ("peers", 500), ("roles", 64), ("rows", 2_000)];
+
+fn within_limits(context: &mut Context, spec: &context::Fields<'_>) -> bool {
+    let mut within = true;
+    for (name, most) in MOST {
+        let Some(node) = spec.get(name) else { continue };
+        let count = match &node.value {
+            yaml::Value::Seq(items) => items.len(),
+            yaml::Value::Map(entries) => entries.len(),
+            yaml::Value::Scalar { .. } => 0,
+        };
+        if count > most {
+            let message = format!("there are {count} {name}; at most {most} are read");
+            let help = "a matrix is a page or two; check that this is the right file";
+            let mut at = node.at.clone();
+            at.bytes.end = at.bytes.start;
+            let finding = Finding::new(&codes::INPUT_TOO_LARGE, message);
+            context.findings.push(finding.at(spec.at(name), Some(at)).help(help));
+            within = false;
+        }
+    }
+    within
+}
+
 fn metadata(context: &mut Context, top: &context::Fields<'_>) -> Option<String> {
     let node = context.required(top, "metadata", "write `metadata: {name: my-matrix}`")?;
     let metadata = context.fields(node, "metadata", &["name", "annotations", "labels"])?;
@@ -133,7 +164,7 @@ fn metadata(context: &mut Context, top: &context::Fields<'_>) -> Option<String> 
     }
     let node = context.required(&metadata, "name", "the name becomes part of every object's name")?;
     let name = context.text(node, "metadata.name")?;
-    if !values::is_dns_label(name, 40) {
+    if !node.is_text() || !values::is_dns_label(name, 40) {
         let message = format!("`{name}` cannot be part of an object's name");
         let help = "use lower-case letters, digits and dashes, beginning with a letter, at most 40";
         context.report(&codes::BAD_NAME, node, "metadata.name", message, help);
@@ -159,10 +190,20 @@ fn has_admin_path(matrix: &Expanded) -> bool {
             }
             _ => false,
         });
+        // A row that says it is the way in may start in the node network, where a jump host can stand.
+        let inside = |cidr: &Cidr| {
+            let cluster = &matrix.cluster;
+            let nodes = cluster.node_cidrs.iter().filter(|_| !admin_flow);
+            nodes.chain(&cluster.pod_cidrs).chain(&cluster.service_cidrs).any(|network| network.contains(*cidr))
+        };
         row.direction == Direction::Ingress
             && row.action == super::Action::Allow
             && (admin_flow || admin_port)
-            && row.peers.iter().any(|peer| matches!(peer, Peer::Any | Peer::Cidrs { .. }))
+            && row.peers.iter().any(|peer| match peer {
+                Peer::Any => true,
+                Peer::Cidrs { cidrs, .. } => !cidrs.iter().all(inside),
+                _ => false,
+            })
     })
 }
 

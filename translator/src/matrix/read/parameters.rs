@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use policy::net::{Cidr, Family};
 
-use super::context::{Context, list, suggest};
+use super::context::{Context, list};
 use super::values::{decimal, normalise_cidrs, normalise_ports, port_range};
 use crate::finding::Finding;
 use crate::finding::codes::matrix as codes;
@@ -19,6 +19,8 @@ const DETECTORS: [&str; 6] =
 #[derive(Clone, Debug)]
 pub(super) struct Parameter {
     pub(super) value: Value,
+    /// What an enum can be; empty for the other types.
+    pub(super) values: Vec<String>,
 }
 
 /// Value of a parameter.
@@ -47,15 +49,16 @@ impl Context {
                 let message = format!("`{}` is not a parameter name", key.text);
                 self.report_key(&codes::BAD_NAME, key, &path, message, "write it in camelCase, at most 40 characters");
             }
-            let value = self.parameter(key, node, &path, settings).unwrap_or(Value::Missing);
-            self.parameters.insert(key.text.clone(), Parameter { value });
+            let mut values = Vec::new();
+            let value = self.parameter(key, node, &path, settings, &mut values).unwrap_or(Value::Missing);
+            self.parameters.insert(key.text.clone(), Parameter { value, values });
         }
         let mut unknown: Vec<&str> = Vec::new();
         for (name, _) in &settings.set {
             if !self.parameters.contains_key(name) && !unknown.contains(&name.as_str()) {
                 unknown.push(name);
                 let names: Vec<&str> = self.parameters.keys().map(String::as_str).collect();
-                let help = match suggest(name, names.iter().copied()) {
+                let help = match self.suggest(name, names.iter().copied()) {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => format!("the parameters are {}", list(&names)),
                 };
@@ -65,7 +68,15 @@ impl Context {
         }
     }
 
-    fn parameter(&mut self, key: &Key, node: &Node, path: &str, settings: &Settings) -> Option<Value> {
+    /// The value of one parameter; `values` is left as what an enum can be.
+    fn parameter(
+        &mut self,
+        key: &Key,
+        node: &Node,
+        path: &str,
+        settings: &Settings,
+        values: &mut Vec<String>,
+    ) -> Option<Value> {
         let name = key.text.as_str();
         let fields = self.fields(node, path, &["type", "default", "values", "detect", "note", "required"])?;
         let kind_node =
@@ -74,8 +85,12 @@ impl Context {
         if let Some(note) = fields.get("note") {
             self.text(note, &fields.at("note"));
         }
-        let values = match (kind, fields.get("values")) {
-            ("enum", Some(values)) => self.texts(values, &fields.at("values")),
+        match (kind, fields.get("values")) {
+            ("enum", Some(node)) => {
+                for (path, item) in self.some_items(node, &fields.at("values"), "value") {
+                    values.extend(self.text(item, &path).map(str::to_owned));
+                }
+            }
             ("enum", None) => {
                 self.required(&fields, "values", "list the words that the parameter takes");
                 return None;
@@ -91,22 +106,23 @@ impl Context {
                 );
                 return None;
             }
-            (_, None) => Vec::new(),
-        };
+            (_, None) => {}
+        }
+        let values = &*values;
         let optional = fields
             .get("required")
             .and_then(|node| self.boolean(node, &fields.at("required")))
             .is_some_and(|value| !value);
         let default = match fields.get("default") {
-            Some(node) => Some(self.default_value(kind, node, &fields.at("default"), &values)?),
+            Some(node) => Some(self.default_value(kind, node, &fields.at("default"), values)?),
             None => None,
         };
         let detect = match fields.get("detect") {
-            Some(node) => Some(self.word(node, &fields.at("detect"), &DETECTORS)?),
+            Some(node) => Some(self.detector(kind, node, &fields.at("detect"))?),
             None => None,
         };
         if let Some((_, text)) = settings.set.iter().rev().find(|(set, _)| set == name) {
-            return match from_text(kind, text, &values) {
+            return match from_text(kind, text, values) {
                 Ok(value) => Some(value),
                 Err((message, help)) => {
                     let finding = Finding::new(&codes::BAD_PARAMETER, message);
@@ -144,11 +160,28 @@ impl Context {
                 } else {
                     ""
                 };
-                let help = format!("give it: --set {name}={}{empty}", placeholder(kind, &values));
+                let help = format!("give it: --set {name}={}{empty}", placeholder(kind, values));
                 self.report_key(&codes::MISSING_PARAMETER, key, path, message, help);
                 None
             }
         }
+    }
+
+    /// A detector, of a type that can hold what it finds.
+    fn detector<'n>(&mut self, kind: &str, node: &'n Node, path: &str) -> Option<&'n str> {
+        let detector = self.word(node, path, &DETECTORS)?;
+        let kinds: &[&str] = match detector {
+            "nodeInternalIPs" | "podCIDRs" | "apiServerEndpoint" => &["cidrs", "cidr"],
+            "kubeletPort" => &["port", "ports"],
+            _ => &["enum", "string"],
+        };
+        if kinds.contains(&kind) {
+            return Some(detector);
+        }
+        let message = format!("`{detector}` does not find a {kind}");
+        let help = format!("use it with a parameter of type {}", kinds.join(" or "));
+        self.report(&codes::BAD_PARAMETER, node, path, message, help);
+        None
     }
 
     fn default_value(&mut self, kind: &str, node: &Node, path: &str, values: &[String]) -> Option<Value> {
@@ -199,7 +232,7 @@ impl Context {
                 Some(value) => *value = *on,
                 None => {
                     let names: Vec<&str> = addons.keys().map(String::as_str).collect();
-                    let help = match suggest(name, names.iter().copied()) {
+                    let help = match self.suggest(name, names.iter().copied()) {
                         Some(meant) => format!("did you mean `{meant}`?"),
                         None => format!("the addons are {}", list(&names)),
                     };

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use policy::net::Cidr;
 
-use super::context::{Context, suggest};
+use super::context::Context;
 use super::parameters::Value as ParameterValue;
 use crate::finding::codes::matrix as codes;
 use crate::matrix::{Peer, Role};
-use crate::yaml::{Key, Node, Value};
+use crate::yaml::{Key, MAX_DEPTH, Node, Value};
 
 /// Named peers, resolved. A peer whose parameters are all empty is an empty list.
 pub(super) type Peers = BTreeMap<String, Vec<Peer>>;
+
+/// Most prefixes of all rows together. A list can be named by any number of rows, so a small text can ask for much.
+const MOST_PREFIXES: usize = 2_000_000;
 
 /// What a list of prefixes is as a peer: nothing, everyone, or the prefixes.
 pub(super) fn cidr_peer(name: Option<&str>, cidrs: Vec<Cidr>) -> Option<Peer> {
@@ -65,6 +68,11 @@ impl Context {
             self.report_key(&codes::CYCLIC_PEER, key, &path, message, "leave one of these references out");
             return Vec::new();
         }
+        if open.len() >= MAX_DEPTH {
+            let message = format!("peers refer to peers deeper than {MAX_DEPTH} levels");
+            self.report_key(&codes::INPUT_TOO_DEEP, key, &path, message, "name the peers that are meant directly");
+            return Vec::new();
+        }
         open.push(name.to_owned());
         let resolved = self.peer_parts(name, node, &path, entries, roles, peers, open);
         open.pop();
@@ -106,10 +114,13 @@ impl Context {
             for (path, item) in self.items(node, &fields.at("peers")) {
                 let Some(other) = self.text(item, &path) else { continue };
                 if entries.iter().any(|(key, _)| key.text == other) {
-                    parts.extend(self.peer(other, entries, roles, peers, open));
+                    let others = self.peer(other, entries, roles, peers, open);
+                    if self.afford(&others, item, &path) {
+                        parts.extend(others);
+                    }
                 } else {
                     let names = entries.iter().map(|(key, _)| key.text.as_str());
-                    let help = match suggest(other, names) {
+                    let help = match self.suggest(other, names) {
                         Some(meant) => format!("did you mean `{meant}`?"),
                         None => "define it in `spec.peers`".to_owned(),
                     };
@@ -156,13 +167,34 @@ impl Context {
         parts
     }
 
+    /// Whether a copy of these peers stays within [`MOST_PREFIXES`]; once it does not, that is reported and nothing is
+    /// copied any more.
+    fn afford(&mut self, copied: &[Peer], node: &Node, path: &str) -> bool {
+        let prefixes = |peer: &Peer| if let Peer::Cidrs { cidrs, .. } = peer { cidrs.len() } else { 1 };
+        let before = self.prefixes;
+        self.prefixes = before.saturating_add(copied.iter().map(prefixes).sum());
+        if before <= MOST_PREFIXES && self.prefixes > MOST_PREFIXES {
+            let message = format!("the rows come to more than {MOST_PREFIXES} prefixes in all");
+            self.report(&codes::INPUT_TOO_LARGE, node, path, message, "join the prefixes of the largest list");
+        }
+        self.prefixes <= MOST_PREFIXES
+    }
+
     pub(super) fn unknown_role(&mut self, node: &Node, path: &str, name: &str, roles: &[Role]) {
         let names: Vec<&str> = roles.iter().map(|role| role.name.as_str()).collect();
-        let help = match suggest(name, names.iter().copied()) {
+        let help = match self.suggest(name, names.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("the roles are {}", super::context::list(&names)),
         };
         self.report(&codes::UNKNOWN_ROLE, node, path, format!("there is no role `{name}`"), help);
+    }
+
+    /// Whether it refers to a parameter that has no value, which is reported already.
+    pub(super) fn is_missing(&self, node: &Node) -> bool {
+        let missing = |name: &String| {
+            self.parameters.get(name).is_none_or(|parameter| parameter.value == ParameterValue::Missing)
+        };
+        self.parameters_of(node).iter().any(missing)
     }
 
     /// The parameters that a list of peers or prefixes refers to, directly or through a named peer.
@@ -191,13 +223,17 @@ impl Context {
         }
         for (path, item) in self.items(node, path) {
             if let Some(reference) = self.reference(item, &path) {
-                match reference {
-                    Some((name, parameter)) => match parameter.value {
-                        ParameterValue::Cidrs(cidrs) => found.extend(cidr_peer(Some(&name), cidrs)),
-                        ParameterValue::Missing => {}
-                        _ => self.wrong_parameter(item, &path, &name, "prefixes"),
-                    },
-                    None => {}
+                let Some((name, parameter)) = reference else { continue };
+                match parameter.value {
+                    ParameterValue::Cidrs(cidrs) => {
+                        if let Some(peer) = cidr_peer(Some(&name), cidrs)
+                            && self.afford(std::slice::from_ref(&peer), item, &path)
+                        {
+                            found.push(peer);
+                        }
+                    }
+                    ParameterValue::Missing => {}
+                    _ => self.wrong_parameter(item, &path, &name, "prefixes"),
                 }
                 continue;
             }
@@ -212,7 +248,9 @@ impl Context {
                     if let Some(index) = roles.iter().position(|role| role.name == text) {
                         found.push(Peer::Role(index));
                     } else if let Some(peer) = peers.get(text) {
-                        found.extend(peer.iter().cloned());
+                        if self.afford(peer, item, &path) {
+                            found.extend(peer.iter().cloned());
+                        }
                     } else if text.contains(['/', ':']) || text.parse::<std::net::IpAddr>().is_ok() {
                         inline.extend(self.cidr(item, &path));
                     } else {
@@ -221,7 +259,7 @@ impl Context {
                             .copied()
                             .chain(roles.iter().map(|role| role.name.as_str()))
                             .chain(peers.keys().map(String::as_str));
-                        let help = match suggest(text, names) {
+                        let help = match self.suggest(text, names) {
                             Some(meant) => format!("did you mean `{meant}`?"),
                             None => "name a role, a peer of `spec.peers`, a `$parameter`, a prefix, or one of `any`, `nodes`, `pods`".to_owned(),
                         };

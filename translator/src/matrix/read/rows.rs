@@ -2,7 +2,7 @@
 
 use policy::net::{Cidr, Family};
 
-use super::context::{Context, Fields, Vanished, list, suggest};
+use super::context::{Context, Fields, Vanished, list};
 use super::parameters::Value as ParameterValue;
 use super::peers::Peers;
 use super::values::Protocol;
@@ -32,6 +32,9 @@ const FIELDS: [&str; 18] = [
     "family",
     "source",
 ];
+
+/// Most prefixes of one `except`; each is compared with each of the peers.
+const MOST_EXCEPT: usize = 1_000;
 
 impl Context {
     /// Reads `spec.rows` and keeps those in force.
@@ -102,8 +105,11 @@ impl Context {
             Some(node) => self.cidrs(node, &fields.at("except")),
             None => Vec::new(),
         };
-        self.check_except(&fields, &row_peers, &except);
         let in_force = fields.get("when").is_none_or(|node| self.when(node, &fields.at("when"), facts));
+        if in_force {
+            // Parameters that belong to the condition may be anything while it does not hold.
+            self.check_except(&fields, &row_peers, &except);
+        }
         if self.findings.len() > before || listen == "loopback" || !in_force {
             return None;
         }
@@ -116,17 +122,24 @@ impl Context {
             let empty: Vec<String> = empty.collect();
             self.admin_parameters.extend(empty);
         }
-        let row_peers = match family {
+        let named = !row_peers.is_empty();
+        let row_peers: Vec<Peer> = match family {
             Some(family) => row_peers.into_iter().filter_map(|peer| of_family(peer, family)).collect(),
             None => row_peers,
         };
-        // An empty list of ports is no port at all; without ports the row would say every port.
-        let no_port = ["ports", "sourcePorts"]
-            .into_iter()
-            .filter_map(|name| fields.get(name).map(|node| self.ports(node, &fields.at(name))))
-            .any(|ports| ports.is_empty());
-        if row_peers.is_empty() || no_port {
-            let message = format!("rows[{index}] admits nobody, because its parameters are empty");
+        let nothing = if row_peers.is_empty() {
+            Some(if named { "none of its peers is of its family" } else { "its parameters are empty" })
+        } else if no_ports(&fields, &traffic) {
+            // Without ports the row would mean every port.
+            Some("the parameter of its ports is empty")
+        } else if interfaces.as_ref().is_some_and(Vec::is_empty) {
+            Some("the parameter of its interfaces is empty")
+        } else {
+            None
+        };
+        if let Some(why) = nothing {
+            let verb = if action == Action::Allow { "admits" } else { "refuses" };
+            let message = format!("rows[{index}] {verb} nobody, because {why}");
             let mut at = node.at.clone();
             at.bytes.end = at.bytes.start + 1;
             self.vanished
@@ -176,7 +189,7 @@ impl Context {
         if FLOWS.contains(&text) {
             return Some(text.to_owned());
         }
-        let help = match suggest(text, FLOWS) {
+        let help = match self.suggest(text, FLOWS) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("the flows are {}", list(&FLOWS)),
         };
@@ -185,15 +198,9 @@ impl Context {
     }
 
     fn traffic(&mut self, fields: &Fields<'_>, family: Option<Family>) -> Vec<Traffic> {
-        for name in ["ports", "sourcePorts", "protocol"] {
-            if let Some(node) = fields.get(name)
-                && matches!(&node.value, Value::Seq(items) if items.is_empty())
-            {
-                self.wrong_type(node, &fields.at(name), "at least one value");
-            }
-        }
-        let ports = fields.get("ports").map(|node| (node, self.ports(node, &fields.at("ports"))));
-        let source_ports = fields.get("sourcePorts").map(|node| (node, self.ports(node, &fields.at("sourcePorts"))));
+        let ports = fields.get("ports").map(|node| (node, self.some_ports(node, &fields.at("ports"))));
+        let source_ports =
+            fields.get("sourcePorts").map(|node| (node, self.some_ports(node, &fields.at("sourcePorts"))));
         let protocols = match fields.get("protocol") {
             Some(node) => self.protocols(node, &fields.at("protocol")),
             None if ports.is_some() || source_ports.is_some() => vec![Protocol::Transport(Transport::Tcp)],
@@ -227,7 +234,7 @@ impl Context {
             }
         }
         let with_ports = |protocol: &Protocol| matches!(protocol, Protocol::Transport(_));
-        let port_node = ports.as_ref().map(|(node, _)| *node).or(source_ports.as_ref().map(|(node, _)| *node));
+        let port_node = ports.as_ref().map(|(node, _)| *node).or_else(|| source_ports.as_ref().map(|(node, _)| *node));
         if let Some(node) = port_node
             && !protocols.iter().all(with_ports)
         {
@@ -236,14 +243,12 @@ impl Context {
             let help = "leave the ports out, or write the other protocols in a row of their own";
             self.report(&codes::BAD_ROW, node, &fields.at(name), message, help);
         }
-        if let Some((node, types)) = &icmp {
+        if let Some((node, _)) = &icmp {
             let fits = protocols.iter().all(|protocol| matches!(protocol, Protocol::Icmp(_)));
             if !fits || protocols.len() > 1 {
                 let help = "types differ between the families: write ICMP and ICMPv6 in rows of their own";
                 let message = "`icmp` needs `protocol: ICMP` or `protocol: ICMPv6`, one of them".to_owned();
                 self.report(&codes::BAD_ICMP, node, &fields.at("icmp"), message, help);
-            } else if types.is_empty() && matches!(&node.value, Value::Seq(items) if items.is_empty()) {
-                self.wrong_type(node, &fields.at("icmp"), "at least one type");
             }
         }
         if protocols.contains(&Protocol::Any) && protocols.len() > 1 {
@@ -296,6 +301,11 @@ impl Context {
 
     fn check_except(&mut self, fields: &Fields<'_>, peers: &[Peer], except: &[Cidr]) {
         let Some(node) = fields.get("except") else { return };
+        if except.len() > MOST_EXCEPT {
+            let message = format!("there are {} prefixes; at most {MOST_EXCEPT} are read", except.len());
+            self.report(&codes::INPUT_TOO_LARGE, node, &fields.at("except"), message, "name who is meant instead");
+            return;
+        }
         for cidr in except {
             let gone = cidr.is_all()
                 || (!peers.is_empty()
@@ -329,6 +339,17 @@ impl Context {
             }
         }
     }
+}
+
+/// Whether ports were asked for and none came of it.
+fn no_ports(fields: &Fields<'_>, traffic: &[Traffic]) -> bool {
+    traffic.iter().any(|traffic| match traffic {
+        Traffic::Ports { ports, source_ports, .. } => {
+            (ports.is_empty() && fields.get("ports").is_some())
+                || (source_ports.is_empty() && fields.get("sourcePorts").is_some())
+        }
+        _ => false,
+    })
 }
 
 /// The part of a peer that is of a family.

@@ -1,11 +1,8 @@
 //! Values: ports, prefixes, protocols, label selectors, names.
 
-use std::collections::BTreeMap;
-
 use policy::net::{Cidr, Family};
-use policy::object::{LabelSelector, Operator, Requirement};
 
-use super::context::{Context, child};
+use super::context::Context;
 use super::parameters::Value as ParameterValue;
 use crate::finding::codes::matrix as codes;
 use crate::matrix::{IcmpMatch, PortRange, Transport};
@@ -110,32 +107,15 @@ pub(super) fn is_dns_label(name: &str, most: usize) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-fn is_qualified_name(key: &str) -> bool {
-    let (prefix, name) = match key.split_once('/') {
-        Some((prefix, name)) => (Some(prefix), name),
-        None => (None, key),
-    };
-    let prefix_fine = prefix.is_none_or(|prefix| {
-        (1..=253).contains(&prefix.len())
-            && prefix.split('.').all(|label| {
-                !label.is_empty()
-                    && !label.starts_with('-')
-                    && !label.ends_with('-')
-                    && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            })
-    });
-    prefix_fine && !name.is_empty() && is_label_value(name)
-}
-
-fn is_label_value(value: &str) -> bool {
-    let edge = |byte: Option<u8>| byte.is_none_or(|byte| byte.is_ascii_alphanumeric());
-    value.len() <= 63
-        && edge(value.bytes().next())
-        && edge(value.bytes().last())
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-}
-
 impl Context {
+    /// Ports where at least one must be written; an empty `$parameter` still gives none.
+    pub(super) fn some_ports(&mut self, node: &Node, path: &str) -> Vec<PortRange> {
+        if matches!(&node.value, Value::Seq(items) if items.is_empty()) {
+            self.wrong_type(node, path, "at least one port");
+        }
+        self.ports(node, path)
+    }
+
     /// Ports: one, a range, a list of these, or a `$parameter`.
     pub(super) fn ports(&mut self, node: &Node, path: &str) -> Vec<PortRange> {
         let mut ranges = Vec::new();
@@ -251,7 +231,7 @@ impl Context {
     /// Protocols: one or a list.
     pub(super) fn protocols(&mut self, node: &Node, path: &str) -> Vec<Protocol> {
         let mut protocols = Vec::new();
-        for (path, item) in self.items(node, path) {
+        for (path, item) in self.some_items(node, path, "protocol") {
             let Some(text) = self.text(item, &path) else { continue };
             let named = PROTOCOLS.iter().find(|(name, _)| *name == text).map(|(_, protocol)| *protocol);
             let protocol = match (named, decimal(text)) {
@@ -287,7 +267,7 @@ impl Context {
     /// `[{type, code}]`.
     pub(super) fn icmp(&mut self, node: &Node, path: &str) -> Vec<IcmpMatch> {
         let mut matches = Vec::new();
-        for (path, item) in self.items(node, path) {
+        for (path, item) in self.some_items(node, path, "type") {
             let Some(fields) = self.fields(item, &path, &["type", "code"]) else { continue };
             let mut number = |name: &str| -> Option<Option<u8>> {
                 let Some(node) = fields.get(name) else { return Some(None) };
@@ -320,93 +300,5 @@ impl Context {
         let all = matches.clone();
         matches.retain(|one| one.code.is_none() || !all.contains(&IcmpMatch { code: None, ..*one }));
         matches
-    }
-
-    /// A Kubernetes label selector.
-    pub(super) fn label_selector(&mut self, node: &Node, path: &str) -> Option<LabelSelector> {
-        let before = self.findings.len();
-        let fields = self.fields(node, path, &["matchLabels", "matchExpressions"])?;
-        let mut selector = LabelSelector::default();
-        if let Some(labels) = fields.get("matchLabels") {
-            selector.match_labels = self.labels(labels, &fields.at("matchLabels"));
-        }
-        if let Some(expressions) = fields.get("matchExpressions") {
-            let path = fields.at("matchExpressions");
-            match &expressions.value {
-                Value::Seq(items) => {
-                    for (index, item) in items.iter().enumerate() {
-                        let requirement = self.requirement(item, &format!("{path}[{index}]"));
-                        selector.match_expressions.extend(requirement);
-                    }
-                }
-                _ => self.wrong_type(expressions, &path, "a list"),
-            }
-        }
-        (self.findings.len() == before).then_some(selector)
-    }
-
-    fn labels(&mut self, node: &Node, path: &str) -> BTreeMap<String, String> {
-        let mut labels = BTreeMap::new();
-        for (key, value) in self.entries(node, path).unwrap_or_default() {
-            let path = child(path, &key.text);
-            if !is_qualified_name(&key.text) {
-                let help = "keys are `name` or `prefix/name`; names have at most 63 letters, digits, `-`, `_` and `.`";
-                self.report_key(&codes::BAD_SELECTOR, key, &path, format!("`{}` is not a label key", key.text), help);
-            }
-            let text = match &value.value {
-                Value::Scalar { plain: true, text }
-                    if matches!(text.to_lowercase().as_str(), "true" | "false") || decimal(text).is_some() =>
-                {
-                    let help = format!("label values are text: write \"{text}\"");
-                    self.report(&codes::BAD_SELECTOR, value, &path, format!("`{text}` is not text"), help);
-                    continue;
-                }
-                _ => self.text(value, &path),
-            };
-            let Some(text) = text else { continue };
-            if !is_label_value(text) {
-                let help = "values have at most 63 letters, digits, `-`, `_` and `.`";
-                self.report(&codes::BAD_SELECTOR, value, &path, format!("`{text}` is not a label value"), help);
-            }
-            labels.insert(key.text.clone(), text.to_owned());
-        }
-        labels
-    }
-
-    fn requirement(&mut self, node: &Node, path: &str) -> Option<Requirement> {
-        let fields = self.fields(node, path, &["key", "operator", "values"])?;
-        let key_node = self.required(&fields, "key", "name the label")?;
-        let key = self.text(key_node, &fields.at("key"))?.to_owned();
-        if !is_qualified_name(&key) {
-            let help = "keys are `name` or `prefix/name`; names have at most 63 letters, digits, `-`, `_` and `.`";
-            self.report(&codes::BAD_SELECTOR, key_node, &fields.at("key"), format!("`{key}` is not a label key"), help);
-        }
-        let operator_node = self.required(&fields, "operator", "one of `In`, `NotIn`, `Exists`, `DoesNotExist`")?;
-        let operator =
-            match self.word(operator_node, &fields.at("operator"), &["In", "NotIn", "Exists", "DoesNotExist"])? {
-                "In" => Operator::In,
-                "NotIn" => Operator::NotIn,
-                "Exists" => Operator::Exists,
-                _ => Operator::DoesNotExist,
-            };
-        let values = fields.get("values").map(|values| self.texts(values, &fields.at("values"))).unwrap_or_default();
-        let takes_values = matches!(operator, Operator::In | Operator::NotIn);
-        if takes_values == values.is_empty() {
-            let (message, help) = if takes_values {
-                (format!("`{operator:?}` needs values"), "give at least one, or use `Exists`")
-            } else {
-                (format!("`{operator:?}` takes no values"), "leave `values` out, or use `In`")
-            };
-            self.report(&codes::BAD_SELECTOR, fields.get("values").unwrap_or(node), path, message, help);
-            return None;
-        }
-        for value in &values {
-            if !is_label_value(value) {
-                let help = "values have at most 63 letters, digits, `-`, `_` and `.`";
-                let message = format!("`{value}` is not a label value");
-                self.report(&codes::BAD_SELECTOR, fields.get("values").unwrap_or(node), path, message, help);
-            }
-        }
-        Some(Requirement { key, operator, values })
     }
 }

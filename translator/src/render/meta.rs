@@ -8,8 +8,12 @@ use crate::matrix::{Expanded, Row};
 
 /// Label that a GlobalNetworkSet is matched by; its value is the set's name.
 pub(crate) const SET_LABEL: &str = "lifeline.dev/set";
+/// Label of a host endpoint that stands for one interface; its value is the interface's name.
+pub(crate) const INTERFACE_LABEL: &str = "lifeline.dev/interface";
 /// Annotation: digest of the matrix and the settings.
 pub(crate) const DIGEST: &str = "lifeline.dev/source-digest";
+/// Annotation of a rule: the row that it says.
+pub(crate) const ROW: &str = "lifeline.dev/row";
 /// Annotation: the rows that an object stands for.
 pub(crate) const ROWS: &str = "lifeline.dev/rows";
 /// Annotation: why an object is there.

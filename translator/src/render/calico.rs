@@ -1,1 +1,0 @@
-//! Calico: tier, sets, policies, host endpoints, failsafes.

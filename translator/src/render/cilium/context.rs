@@ -6,8 +6,8 @@ use policy::cilium::label_filter::LabelFilter;
 use policy::net::{Cidr, Family};
 use policy::object::LabelSelector;
 
-use super::config::CidrMatchMode;
-use super::reach::Inside;
+use super::config::{AgentConfig, CidrMatchMode};
+use super::reach::{FAMILIES, Inside};
 use super::{Options, Version};
 use crate::matrix::Expanded;
 use crate::render::Node;
@@ -31,13 +31,7 @@ pub(super) struct Context<'a> {
 impl<'a> Context<'a> {
     pub(super) fn new(matrix: &'a Expanded, nodes: Option<&'a [Node]>, options: &'a Options) -> Self {
         let config = &options.config;
-        let used = |family| {
-            let stated = match family {
-                Family::IPv4 => config.enable_ipv4,
-                Family::IPv6 => config.enable_ipv6,
-            };
-            stated != Some(false)
-        };
+        let used = |family| uses(config, family);
         let known_nodes = if matrix.cluster.node_cidrs.is_empty() {
             nodes.into_iter().flatten().flat_map(addresses).map(Cidr::host).collect()
         } else {
@@ -58,6 +52,11 @@ impl<'a> Context<'a> {
 
     pub(super) fn version(&self) -> Version {
         self.options.version
+    }
+
+    /// Whether the other family is, or may be, in use.
+    pub(super) fn uses_other_than(&self, family: Family) -> bool {
+        FAMILIES.into_iter().any(|other| other != family && uses(&self.options.config, other))
     }
 
     /// Whether peers may be nodes by label.
@@ -91,6 +90,14 @@ impl<'a> Context<'a> {
         cidrs.dedup();
         (!cidrs.is_empty()).then_some(cidrs)
     }
+}
+
+fn uses(config: &AgentConfig, family: Family) -> bool {
+    let stated = match family {
+        Family::IPv4 => config.enable_ipv4,
+        Family::IPv6 => config.enable_ipv6,
+    };
+    stated != Some(false)
 }
 
 /// Addresses that other nodes see this one by.

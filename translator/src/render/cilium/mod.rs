@@ -22,6 +22,9 @@ mod size;
 mod traffic;
 mod version;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{AgentConfig, CidrMatchMode, ConfigError, Enforcement, RoutingMode, TunnelProtocol};
 pub use version::{Version, VersionError};
 

@@ -31,7 +31,9 @@ pub(super) fn sides(context: &Context<'_>, report: &mut Report<'_>) -> Option<Ve
     if meant.is_empty() {
         return None;
     }
-    if meant.contains(&&Peer::Any) && draft.except.is_empty() && draft.limit.is_none() {
+    // With one family in use there is nothing else to hold everyone to.
+    let unlimited = draft.limit.is_none_or(|family| !context.uses_other_than(family));
+    if meant.contains(&&Peer::Any) && draft.except.is_empty() && unlimited {
         return Some(vec![Side::Entities(vec!["all"])]);
     }
     refuse_names(&meant, report);

@@ -3,6 +3,7 @@
 mod flows;
 mod model;
 mod read;
+mod schema;
 mod selectors;
 mod settings;
 
@@ -12,4 +13,5 @@ pub use model::{
     Role, Row, Traffic, Transport,
 };
 pub use read::{API_VERSION, KIND, expand};
+pub use schema::SCHEMA;
 pub use settings::Settings;

@@ -111,9 +111,9 @@ impl Context {
             }
         }
         if let Some(node) = fields.get("nodePorts") {
-            match self.some_ports(node, &fields.at("nodePorts")).as_slice() {
-                [range] => cluster.node_ports = *range,
-                [] => {}
+            match self.ports(node, &fields.at("nodePorts")).as_slice() {
+                [range] if !matches!(node.value, Value::Seq(_)) => cluster.node_ports = *range,
+                [] if !matches!(node.value, Value::Seq(_)) => {}
                 _ => self.wrong_type(node, &fields.at("nodePorts"), "one range, such as `30000-32767`"),
             }
         }
@@ -122,9 +122,9 @@ impl Context {
 
     fn one_port(&mut self, fields: &Fields<'_>, name: &str) -> Option<u16> {
         let node = fields.get(name)?;
-        match self.some_ports(node, &fields.at(name)).as_slice() {
-            [range] if range.first == range.last => Some(range.first),
-            [] => None,
+        match self.ports(node, &fields.at(name)).as_slice() {
+            [range] if range.first == range.last && !matches!(node.value, Value::Seq(_)) => Some(range.first),
+            [] if !matches!(node.value, Value::Seq(_)) => None,
             _ => {
                 self.wrong_type(node, &fields.at(name), "one port");
                 None

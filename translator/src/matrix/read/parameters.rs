@@ -196,7 +196,8 @@ impl Context {
             "bool" => Value::Bool(self.boolean(node, path)?),
             "ports" | "port" => {
                 let ports = self.ports(node, path);
-                if kind == "port" && !is_one_port(&ports) && self.findings.len() == before {
+                let list = matches!(node.value, YamlValue::Seq(_));
+                if kind == "port" && (list || !is_one_port(&ports)) && self.findings.len() == before {
                     self.wrong_type(node, path, "one port");
                 }
                 Value::Ports(ports)

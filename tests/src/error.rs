@@ -60,8 +60,8 @@ pub enum Error {
         /// What rcgen says.
         source: rcgen::Error,
     },
-    /// A part answered something that it should not have.
-    #[error("{part} answered out of turn: {answer}")]
+    /// A part answered what it should not have.
+    #[error("unexpected answer of {part}: {answer}")]
     Answer {
         /// The part.
         part: &'static str,

@@ -98,6 +98,21 @@ pub fn build_all() -> Result<Vec<PathBuf>> {
     MODULES.into_iter().map(built).collect()
 }
 
+/// Checks the sources under `tests/upstream/` with `gofmt` and `go vet`.
+///
+/// # Errors
+/// When Go is missing or one of the two has something to say.
+pub fn vet() -> Result<()> {
+    let upstream = workspace().join("tests/upstream");
+    go::formatted(&upstream)?;
+    // The other commands only call upstream's main function. Vetting them would take minutes, because it looks at
+    // everything beneath them first.
+    for (module, package) in [("stdin", "."), ("calico", "./calico-check"), ("cilium", "./cilium-check")] {
+        go::vet(&upstream.join(module), package)?;
+    }
+    Ok(())
+}
+
 fn built(module: Module) -> Result<PathBuf> {
     let parent = std::env::var_os("LIFELINE_UPSTREAM_DIR").map_or_else(|| target().join("upstream"), PathBuf::from);
     let name = module.folder();

@@ -19,10 +19,23 @@ pub(super) fn build(module: &Path, linker_flags: &str, into: &Path) -> Result<()
     Ok(())
 }
 
+/// Fails when a package does something suspicious.
+pub(super) fn vet(module: &Path, package: &str) -> Result<()> {
+    // With the flag of the build, because otherwise Go compiles everything once more for it.
+    run(module, &["vet", "-trimpath", package])?;
+    Ok(())
+}
+
+/// Fails when a Go file under a folder is laid out otherwise than gofmt would.
+pub(super) fn formatted(folder: &Path) -> Result<()> {
+    let unformatted = tool("gofmt", Some(folder), &["-l", "."])?;
+    if unformatted.is_empty() { Ok(()) } else { Err(Error::Answer { part: "gofmt -l", answer: unformatted }) }
+}
+
 /// Runs the Go tool in a module and returns what it printed.
 pub(super) fn run(module: &Path, args: &[&str]) -> Result<String> {
     version()?;
-    go(Some(module), args)
+    tool("go", Some(module), args)
 }
 
 /// The version of Go, for example `go1.26.8`.
@@ -31,15 +44,15 @@ pub(super) fn version() -> Result<&'static str> {
     if let Some(version) = VERSION.get() {
         return Ok(version);
     }
-    let version = go(None, &["env", "GOVERSION"])?.trim().to_owned();
+    let version = tool("go", None, &["env", "GOVERSION"])?.trim().to_owned();
     if !is_enough(&version) {
         return Err(missing(&format!("the `go` on PATH is {version}")));
     }
     Ok(VERSION.get_or_init(|| version))
 }
 
-fn go(folder: Option<&Path>, args: &[&str]) -> Result<String> {
-    let mut command = Command::new("go");
+fn tool(program: &str, folder: Option<&Path>, args: &[&str]) -> Result<String> {
+    let mut command = Command::new(program);
     command
         .args(args)
         // Built alike everywhere: without a C compiler, outside any workspace, from exactly what go.sum pins.
@@ -53,14 +66,14 @@ fn go(folder: Option<&Path>, args: &[&str]) -> Result<String> {
     }
     let output = match command.output() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(missing("there is no `go` on PATH"));
+            return Err(missing(&format!("there is no `{program}` on PATH")));
         }
-        other => other.doing(|| "run go".to_owned())?,
+        other => other.doing(|| format!("run {program}"))?,
     };
     if !output.status.success() {
         let folder = folder.unwrap_or_else(|| Path::new("."));
         return Err(Error::Failed {
-            command: format!("cd {} && go {}", folder.display(), args.join(" ")),
+            command: format!("cd {} && {program} {}", folder.display(), args.join(" ")),
             status: output.status,
             output: String::from_utf8_lossy(&output.stderr).into_owned(),
         });

@@ -19,6 +19,7 @@ pub mod ports;
 pub mod scratch;
 pub mod server;
 pub mod upstream;
+pub mod variants;
 
 pub use error::{Error, Result};
 

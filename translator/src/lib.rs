@@ -5,6 +5,7 @@
 //! wrong or be lost on the way is a [`finding`].
 #![deny(missing_docs)]
 
+pub mod cli;
 pub mod finding;
 pub mod matrix;
 pub mod output;

@@ -139,7 +139,9 @@ pub fn directory(path: &Path, objects: &[Manifest], header: Option<&str>) -> Res
     for name in earlier.difference(&names).filter(|name| !name.contains('/')) {
         let place = path.join(name);
         match fs::remove_file(&place) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error("cannot remove", &place)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("cannot remove", &place)(error));
+            }
             _ => {}
         }
     }

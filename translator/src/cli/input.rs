@@ -49,9 +49,8 @@ fn read(path: &Path, most: Option<usize>, code: &'static Code) -> Result<String,
         let help = "a matrix is a page or two; check that this is the right file";
         return Err(Finding::new(&codes::INPUT_TOO_LARGE, message).help(help));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        unreadable(format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to()))
-    })
+    String::from_utf8(bytes)
+        .map_err(|error| unreadable(format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to())))
 }
 
 #[derive(Deserialize)]

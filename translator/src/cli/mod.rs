@@ -54,7 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Explain { code }) => other::explain(code.as_deref()),
         Some(Command::Completion { shell }) => other::completion(shell),
         Some(Command::Man) => other::man(),
-        Some(Command::Version { output }) => other::version(output),
+        Some(Command::Version { output }) => other::version(&output),
     }
 }
 

@@ -52,9 +52,10 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
     };
     let (expanded, mut findings) = matrix::expand(&input.text, &input.source, &settings);
     let Some(expanded) = expanded else { return fail(args, Some(&input), findings, Exit::BadInput) };
-    findings.extend(matrix::lint(&expanded));
+    findings.extend(mismatch(&expanded, cni));
     let rendered = match cni {
-        Cni::Calico => calico_options(args, &expanded, nodes.is_some()).map(|options| calico::render(&expanded, nodes.as_deref(), &options)),
+        Cni::Calico => calico_options(args, &expanded, nodes.is_some())
+            .map(|options| calico::render(&expanded, nodes.as_deref(), &options)),
         Cni::Cilium => match cilium_options(args, &expanded) {
             Ok(options) => options.map(|options| cilium::render(&expanded, nodes.as_deref(), &options)),
             Err(finding) => return fail(args, Some(&input), vec![finding], Exit::BadInput),
@@ -72,8 +73,12 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
     }
     if args.order == Order::Delete {
         rendered.objects.reverse();
-        let kept: Vec<String> =
-            rendered.objects.iter().filter(|manifest| manifest.shared).map(|manifest| manifest.object.title()).collect();
+        let kept: Vec<String> = rendered
+            .objects
+            .iter()
+            .filter(|manifest| manifest.shared)
+            .map(|manifest| manifest.object.title())
+            .collect();
         rendered.objects.retain(|manifest| !manifest.shared);
         if !kept.is_empty() {
             findings.push(
@@ -87,6 +92,21 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
     }
     findings.append(&mut rendered.findings);
     finish(args, &input, &expanded, &rendered, findings)
+}
+
+/// The matrix says that the cluster runs another CNI.
+fn mismatch(matrix: &Expanded, cni: Cni) -> Option<Finding> {
+    let runs = matrix.cluster.cni.as_deref()?;
+    let (written, fits) = match cni {
+        Cni::Calico => ("Calico", runs != "cilium"),
+        Cni::Cilium => ("Cilium", runs == "cilium"),
+    };
+    let message = format!("the matrix says that the cluster runs {runs}, and policies are written for {written}");
+    (!fits).then(|| {
+        Finding::new(&command_codes::CNI_MISMATCH, message)
+            .at("spec.cluster.cni", None)
+            .help("write for the CNI that the cluster runs, or state the right one in the matrix")
+    })
 }
 
 enum Failure {
@@ -181,7 +201,8 @@ fn version(text: &str) -> Option<(u32, u32)> {
     let major = parts.next()?.parse().ok()?;
     let minor = parts.next()?.parse().ok()?;
     let rest: Vec<&str> = parts.collect();
-    (rest.len() <= 1 && rest.iter().all(|part| part.starts_with(|first: char| first.is_ascii_digit()))).then_some((major, minor))
+    (rest.len() <= 1 && rest.iter().all(|part| part.starts_with(|first: char| first.is_ascii_digit())))
+        .then_some((major, minor))
 }
 
 fn calico_options(args: &TranslateArgs, matrix: &Expanded, have_nodes: bool) -> Result<calico::Options, String> {
@@ -190,41 +211,37 @@ fn calico_options(args: &TranslateArgs, matrix: &Expanded, have_nodes: bool) -> 
         Some(text) => version(text).ok_or_else(|| format!("`{text}` is not a version; write it as 3.31"))?,
         None => (3, 31),
     };
-    for (name, number) in [("--tier-order", calico.tier_order), ("--order-base", calico.order_base)] {
-        if number.is_some_and(|number| !number.is_finite()) {
-            return Err(format!("{name} takes a finite number"));
-        }
+    let name_prefix = args.name_prefix.clone().unwrap_or_else(|| matrix.name.clone());
+    let mut options = calico::Options::new(name_prefix);
+    options.version = calico::Version { major, minor };
+    options.admin_path = !args.no_admin_path;
+    if calico.calico_api == Some(args::CalicoApi::V1) {
+        options.api = calico::Api::V1;
     }
-    Ok(calico::Options {
-        api: match calico.calico_api {
-            Some(args::CalicoApi::V1) => calico::Api::V1,
-            _ => calico::Api::V3,
-        },
-        version: calico::Version { major, minor },
-        dataplane: calico.dataplane.map(|dataplane| match dataplane {
-            args::Dataplane::Iptables => calico::Dataplane::Iptables,
-            args::Dataplane::Nftables => calico::Dataplane::Nftables,
-            args::Dataplane::Ebpf => calico::Dataplane::Ebpf,
-        }),
-        tier: calico.tier.clone().unwrap_or_else(|| "lifeline".to_owned()),
-        tier_order: calico.tier_order.unwrap_or(100.0),
-        order_base: calico.order_base.unwrap_or(100.0),
-        name_prefix: args.name_prefix.clone().unwrap_or_else(|| matrix.name.clone()),
-        failsafe: match calico.failsafe {
-            None | Some(args::Failsafe::Matrix) => calico::Failsafe::Matrix,
-            Some(args::Failsafe::Default) => calico::Failsafe::Default,
-            Some(args::Failsafe::Keep) => calico::Failsafe::Keep,
-            Some(args::Failsafe::None) => calico::Failsafe::None,
-        },
-        admin_path: !args.no_admin_path,
-        host_endpoints: match calico.host_endpoints {
-            Some(args::HostEndpoints::Auto) => calico::HostEndpoints::Auto,
-            Some(args::HostEndpoints::Written) => calico::HostEndpoints::Written,
-            Some(args::HostEndpoints::None) => calico::HostEndpoints::None,
-            None if have_nodes => calico::HostEndpoints::Written,
-            None => calico::HostEndpoints::Auto,
-        },
-    })
+    options.dataplane = calico.dataplane.map(|dataplane| match dataplane {
+        args::Dataplane::Iptables => calico::Dataplane::Iptables,
+        args::Dataplane::Nftables => calico::Dataplane::Nftables,
+        args::Dataplane::Ebpf => calico::Dataplane::Ebpf,
+    });
+    if let Some(tier) = &calico.tier {
+        options.tier.clone_from(tier);
+    }
+    options.tier_order = calico.tier_order.unwrap_or(options.tier_order);
+    options.order_base = calico.order_base.unwrap_or(options.order_base);
+    options.failsafe = match calico.failsafe {
+        None | Some(args::Failsafe::Matrix) => calico::Failsafe::Matrix,
+        Some(args::Failsafe::Default) => calico::Failsafe::Default,
+        Some(args::Failsafe::Keep) => calico::Failsafe::Keep,
+        Some(args::Failsafe::None) => calico::Failsafe::None,
+    };
+    options.host_endpoints = match calico.host_endpoints {
+        Some(args::HostEndpoints::Auto) => calico::HostEndpoints::Auto,
+        Some(args::HostEndpoints::Written) => calico::HostEndpoints::Written,
+        Some(args::HostEndpoints::None) => calico::HostEndpoints::None,
+        None if have_nodes => calico::HostEndpoints::Written,
+        None => calico::HostEndpoints::Auto,
+    };
+    Ok(options)
 }
 
 fn cilium_options(args: &TranslateArgs, matrix: &Expanded) -> Result<Result<cilium::Options, String>, Finding> {
@@ -245,15 +262,15 @@ fn cilium_options(args: &TranslateArgs, matrix: &Expanded) -> Result<Result<cili
             return Ok(Err(format!("--cilium-option {key}: {error}")));
         }
     }
-    let (major, minor) = match &args.cilium.cilium_version {
-        Some(text) => match version(text) {
-            Some(version) => version,
-            None => return Ok(Err(format!("`{text}` is not a version; write it as 1.20"))),
+    let version = match &args.cilium.cilium_version {
+        Some(text) => match text.parse() {
+            Ok(version) => version,
+            Err(error) => return Ok(Err(format!("--cilium-version: {error}"))),
         },
-        None => (1, 20),
+        None => cilium::Version::NEWEST,
     };
     let name_prefix = args.name_prefix.clone().unwrap_or_else(|| matrix.name.clone());
-    Ok(Ok(cilium::Options { version: cilium::Version { major, minor }, config, name_prefix }))
+    Ok(Ok(cilium::Options { version, config, name_prefix }))
 }
 
 /// Shows findings, writes the report, and ends without objects.

@@ -10,7 +10,8 @@ use super::Code;
 
 /// Every code, sorted by id.
 pub fn all() -> Vec<&'static Code> {
-    let mut codes: Vec<&'static Code> = [command::CODES, matrix::CODES, shared::CODES, calico::CODES, cilium::CODES].concat();
+    let mut codes: Vec<&'static Code> =
+        [command::CODES, matrix::CODES, shared::CODES, calico::CODES, cilium::CODES].concat();
     codes.sort_by_key(|code| code.id);
     codes
 }

@@ -23,7 +23,8 @@ pub fn text(finding: &Finding, source: Option<Source<'_>>, styled: bool) -> Stri
         Severity::Note => Level::NOTE,
     };
     let message = printable(&finding.message);
-    let mut group = level.primary_title(message).id(finding.code.id).elements([] as [annotate_snippets::Message<'_>; 0]);
+    let mut group =
+        level.primary_title(message).id(finding.code.id).elements([] as [annotate_snippets::Message<'_>; 0]);
     match (&finding.at, source) {
         (Some(at), Some(source)) if source.text.is_char_boundary(at.bytes.start) => {
             let end = first_line_end(source.text, &at.bytes);

@@ -30,5 +30,17 @@ pub static CILIUM_CONFIG_UNREADABLE: Code = Code {
     fix: "Make the file again, or state single facts with `--cilium-option key=value`.",
 };
 
+/// The cluster's CNI is not the one that is written for.
+pub static CNI_MISMATCH: Code = Code {
+    id: "cni-mismatch",
+    severity: Severity::Warning,
+    title: "the cluster's CNI is not the one that policies are written for",
+    explanation: "The matrix states which CNI carries the cluster's pod traffic, and its overlay rows follow from that. Cilium \
+                  enforces its host policies only where it is that CNI; Calico's are enforced by Felix, which also runs \
+                  beside Flannel (Canal), but not beside Cilium.",
+    example: "translate --cni cilium --preset harvester   # Harvester runs Canal",
+    fix: "Write for the CNI that the cluster runs, or state the right one in `spec.cluster.cni`.",
+};
+
 /// The codes of this part.
-pub const CODES: &[&Code] = &[&SHARED_OBJECTS_KEPT, &CILIUM_CONFIG_UNREADABLE];
+pub const CODES: &[&Code] = &[&SHARED_OBJECTS_KEPT, &CILIUM_CONFIG_UNREADABLE, &CNI_MISMATCH];

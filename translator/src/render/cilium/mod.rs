@@ -45,9 +45,10 @@ pub struct Options {
     pub name_prefix: String,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { version: Version::NEWEST, config: AgentConfig::default(), name_prefix: "lifeline".to_owned() }
+impl Options {
+    /// The defaults, under a name prefix.
+    pub fn new(name_prefix: impl Into<String>) -> Self {
+        Self { version: Version::NEWEST, config: AgentConfig::default(), name_prefix: name_prefix.into() }
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 
 use policy::net::Family;
 use serde::Deserialize;
-use translator::matrix::{Action, Direction, Expanded, Peer, PortRange, Row, Settings, Traffic, expand};
+use translator::finding::{Finding, Severity};
+use translator::matrix::{Action, Direction, Expanded, Peer, PortRange, Row, Settings, Traffic, expand, lint};
 use translator::presets;
 
 #[derive(Clone, Deserialize)]
@@ -199,6 +200,79 @@ fn presets_come_to_what_the_tables_say() {
         }
     }
     assert!(report.is_empty(), "{report}");
+}
+
+/// Warnings of the lints.
+fn warnings(matrix: &Expanded) -> Vec<Finding> {
+    lint(matrix).into_iter().filter(|finding| finding.severity() > Severity::Note).collect()
+}
+
+/// A warning that a table brings about on purpose.
+fn is_meant(name: &str, expansion: &Expansion, code: &str) -> bool {
+    match code {
+        // Tables are written with addresses that nobody has.
+        "lint-example-address" => true,
+        // The page opens every port to anyone, and Kube-OVN's on some roles only.
+        "lint-open-to-anyone" | "lint-addon-placement" => {
+            expansion.set.get("sources").is_some_and(|sources| sources == "literal")
+        }
+        // Pods of both families, services of one.
+        "lint-one-family" => name == "harvester-literal-pods",
+        _ => false,
+    }
+}
+
+#[test]
+fn presets_come_through_the_lints() {
+    let mut report = String::new();
+    let mut met = BTreeSet::new();
+    for (name, expansion) in EXPANSIONS.iter() {
+        let Some(preset) = presets::find(&expansion.preset) else { continue };
+        let Some(matrix) = expand(preset.text, preset.name, &expansion.settings()).0 else { continue };
+        for finding in warnings(&matrix) {
+            met.insert(finding.code.id);
+            if !is_meant(name, expansion, finding.code.id) {
+                report.push_str(&format!("{name}: {} {}: {}\n", finding.code.id, finding.path, finding.message));
+            }
+        }
+    }
+    assert!(report.is_empty(), "{report}");
+    let meant = ["lint-addon-placement", "lint-example-address", "lint-one-family", "lint-open-to-anyone"];
+    assert_eq!(met.into_iter().collect::<Vec<_>>(), meant, "what is meant to be found is found");
+}
+
+#[test]
+fn taking_a_lifeline_from_a_preset_is_noticed() {
+    for (name, expansion) in EXPANSIONS.iter().filter(|(name, expansion)| *name == expansion.preset) {
+        let preset = presets::find(&expansion.preset).expect("a preset");
+        let (matrix, _) = expand(preset.text, preset.name, &expansion.settings());
+        let matrix = matrix.unwrap_or_else(|| panic!("{name}"));
+        for (flow, code) in [
+            ("kubelet-api", "lint-missing-lifeline"),
+            ("kube-apiserver", "lint-missing-lifeline"),
+            ("supervisor", "lint-missing-lifeline"),
+            ("overlay", "lint-missing-overlay"),
+        ] {
+            let mut without = matrix.clone();
+            // K3s has its agents' tunnels on the port of the API server.
+            let shares = |row: &Row| flow == "kube-apiserver" && row.flow.as_deref() == Some("exec-tunnel");
+            without.rows.retain(|row| row.flow.as_deref() != Some(flow) && !shares(row));
+            if without.rows.len() == matrix.rows.len() || carried_otherwise(&matrix, flow) {
+                continue;
+            }
+            let found = warnings(&without).iter().any(|finding| finding.code.id == code);
+            assert!(found, "{name} without {flow}");
+        }
+    }
+}
+
+/// Whether a preset's rows of a flow are not what the flow rests on.
+fn carried_otherwise(matrix: &Expanded, flow: &str) -> bool {
+    let ingress =
+        matrix.rows.iter().any(|row| row.flow.as_deref() == Some(flow) && row.direction == Direction::Ingress);
+    // The ends of these are on the control plane, which need not be on nodes.
+    let elsewhere = matrix.cluster.hosted_control_plane && matches!(flow, "kube-apiserver" | "supervisor");
+    elsewhere || (!ingress && !matrix.frame.egress.deny)
 }
 
 #[test]

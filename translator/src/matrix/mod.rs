@@ -1,6 +1,7 @@
 //! The port matrix: reading, checking, expanding.
 
 mod flows;
+mod lint;
 mod model;
 mod read;
 mod schema;
@@ -8,6 +9,7 @@ mod selectors;
 mod settings;
 
 pub use flows::FLOWS;
+pub use lint::lint;
 pub use model::{
     Action, Cluster, Default, Direction, Expanded, Forward, Frame, IcmpMatch, Interfaces, Log, Origin, Peer, PortRange,
     Role, Row, Traffic, Transport,

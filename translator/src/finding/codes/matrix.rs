@@ -367,7 +367,7 @@ pub static WRONG_PROTOCOL: Code = Code {
     id: "lint-wrong-protocol",
     severity: Severity::Warning,
     title: "a well-known port with a protocol it does not use",
-    explanation: "BGP, etcd, the API server, the kubelet and Typha speak TCP; VXLAN, Geneve, WireGuard, NTP and DHCP speak UDP. VRRP, IP-in-IP and ESP are protocols, not ports. The row opens something nobody uses and leaves the real flow closed.",
+    explanation: "BGP, etcd, the API server, the kubelet and Typha speak TCP; VXLAN, Geneve, WireGuard, NTP and DHCP speak UDP. VRRP, IP-in-IP and ESP are protocols, not ports. The row opens something nobody uses and leaves the real flow closed. A row is not reported where another one of the same role admits the port with its own protocol.",
     example: "{ports: 179, protocol: UDP}",
     fix: "Use the protocol that the message names.",
 };
@@ -376,7 +376,7 @@ pub static NODE_PORT_RANGE: Code = Code {
     id: "lint-node-port-range",
     severity: Severity::Warning,
     title: "a node-port range other than the API server's",
-    explanation: "The API server hands out node ports from 30000-32767 unless `--service-node-port-range` says otherwise; then `cluster.nodePorts` should say the same.",
+    explanation: "The API server hands out node ports from 30000-32767 unless `--service-node-port-range` says otherwise; then `cluster.nodePorts` should say the same. A single node port, or a small part of the range, is no mistake.",
     example: "ports: 30000-32768",
     fix: "Write 30000-32767, or state the range in `cluster.nodePorts`.",
 };
@@ -385,7 +385,7 @@ pub static MISSING_OVERLAY: Code = Code {
     id: "lint-missing-overlay",
     severity: Severity::Warning,
     title: "no row for the overlay of the CNI",
-    explanation: "The cluster's CNI carries pod traffic in an encapsulation that no row admits. With default deny, pods on different nodes lose each other, and so do webhooks and DNS.",
+    explanation: "The cluster's CNI carries pod traffic in an encapsulation that no row admits. With default deny, pods on different nodes lose each other, and so do webhooks and DNS.\n\nCalico admits its own overlay between its nodes before any policy, Cilium admits nothing by itself. The row is wanted on Calico too: policies before NAT, other filters on the way and the next CNI have no such mercy. The port is taken from `cluster.cni` and `cluster.encapsulation`; a row with `flow: overlay` on a port that no CNI has by default counts as a changed port.",
     example: "cluster: {cni: cilium, encapsulation: vxlan} without UDP 8472",
     fix: "Add the row that the message names.",
 };
@@ -394,7 +394,7 @@ pub static OPEN_TO_ANYONE: Code = Code {
     id: "lint-open-to-anyone",
     severity: Severity::Warning,
     title: "a control port is open to anyone",
-    explanation: "etcd, the kubelet, Typha, overlays and metrics have no business with the outside; etcd and overlays do not even authenticate in the way one would hope.",
+    explanation: "etcd, the kubelet, Typha, overlays and metrics have no business with the outside. VXLAN, Geneve and IP-in-IP take packets from whoever sends them, and with them any address of a pod; metrics are read by anyone who asks. WireGuard is not among them, because it answers nobody without a key.",
     example: "{ports: 2379-2380, from: any}",
     fix: "Name the peers that need it: roles, `nodes`, or prefixes.",
 };
@@ -403,7 +403,7 @@ pub static ADDON_PLACEMENT: Code = Code {
     id: "lint-addon-placement",
     severity: Severity::Warning,
     title: "a port of a pod that can move is open on some roles only",
-    explanation: "The pod behind the port can be scheduled to any role that takes its kind; it stops answering the day it moves.",
+    explanation: "The pod behind the port belongs to a Deployment on the host network and can be scheduled to any role that takes its kind; it stops answering the day it moves. Roles that are there for etcd alone do not count.",
     example: "{roles: worker, ports: 10660}",
     fix: "Open the port on every role that may host the pod.",
 };
@@ -412,7 +412,7 @@ pub static MISSING_LIFELINE: Code = Code {
     id: "lint-missing-lifeline",
     severity: Severity::Warning,
     title: "nothing admits a flow the cluster lives on",
-    explanation: "Default deny without a row for this flow cuts it. Often nothing is seen until a node restarts or joins.",
+    explanation: "Default deny without a row for this flow cuts it. Often nothing is seen until a node restarts or joins, because connections that are open already stay so.\n\nWhich flows there are follows from `cluster.distribution`, `cluster.hostedControlPlane` and the ports stated; a role counts as control plane by its name or by the label node-role.kubernetes.io/control-plane. A row counts by its `flow`, or by its port where nodes are among its peers.",
     example: "a matrix without a row for TCP 10250",
     fix: "Add the row, or give the row that admits it its `flow`.",
 };
@@ -421,7 +421,7 @@ pub static ONE_FAMILY: Code = Code {
     id: "lint-one-family",
     severity: Severity::Warning,
     title: "a row names prefixes of one family on a dual-stack cluster",
-    explanation: "The node or pod prefixes have both families, the row's prefixes only one: over the other family the peer is refused.",
+    explanation: "The node or pod prefixes have both families, the row's prefixes only one: over the other family the peer is refused. Rows for administrators and others outside the cluster are not judged, because they may well have one family only.",
     example: "nodeCIDRs: [10.0.0.0/8, fd00::/8] with from: 192.0.2.0/24",
     fix: "Add the other family's prefixes, or state `family` if it is meant.",
 };
@@ -439,7 +439,7 @@ pub static NO_LOG: Code = Code {
     id: "lint-no-log",
     severity: Severity::Note,
     title: "packets are dropped without a log line",
-    explanation: "The first question at night is what was dropped. Calico can log before it drops.",
+    explanation: "The first question at night is what was dropped. Calico can log before it drops. Cilium has no such rule: there Hubble and `cilium monitor` show drops.",
     example: "ingress: {default: deny}",
     fix: "Add `log: {}` to the direction.",
 };
@@ -448,7 +448,7 @@ pub static DEAD_ROW: Code = Code {
     id: "lint-dead-row",
     severity: Severity::Warning,
     title: "a row has no effect",
-    explanation: "Another row for the same roles already admits all of it, or the port is bound to loopback only on this distribution.",
+    explanation: "Another row for the same roles already admits all of it, a deny row takes all of it away, the port is bound to loopback only on this distribution, or its protocol and its peers have no family in common.\n\nRows with two different flows are told apart, and so are rows beside one that opens every port: they say what the opening is used for.",
     example: "{ports: 22, from: 10.0.0.0/8} beside {ports: 22, from: any}",
     fix: "Leave it out, or narrow the other row.",
 };
@@ -457,7 +457,7 @@ pub static EXAMPLE_ADDRESS: Code = Code {
     id: "lint-example-address",
     severity: Severity::Warning,
     title: "an address from a documentation range",
-    explanation: "192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 and 2001:db8::/32 belong to examples. Nobody comes from there, so the row admits nobody.",
+    explanation: "192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, 2001:db8::/32 and 3fff::/20 belong to examples. Nobody comes from there, so the row admits nobody.",
     example: "--set adminCIDRs=203.0.113.0/24",
     fix: "Put the real prefixes in.",
 };

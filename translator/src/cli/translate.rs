@@ -53,6 +53,7 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
     let (expanded, mut findings) = matrix::expand(&input.text, &input.source, &settings);
     let Some(expanded) = expanded else { return fail(args, Some(&input), findings, Exit::BadInput) };
     findings.extend(mismatch(&expanded, cni));
+    findings.extend(matrix::lint(&expanded));
     let rendered = match cni {
         Cni::Calico => calico_options(args, &expanded, nodes.is_some())
             .map(|options| calico::render(&expanded, nodes.as_deref(), &options)),

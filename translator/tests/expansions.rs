@@ -254,8 +254,10 @@ fn taking_a_lifeline_from_a_preset_is_noticed() {
             ("overlay", "lint-missing-overlay"),
         ] {
             let mut without = matrix.clone();
-            // K3s has its agents' tunnels on the port of the API server.
-            let shares = |row: &Row| flow == "kube-apiserver" && row.flow.as_deref() == Some("exec-tunnel");
+            // Agents' tunnels are on the port of the API server (K3s) or of the supervisor (RKE2).
+            let shares = |row: &Row| {
+                matches!(flow, "kube-apiserver" | "supervisor") && row.flow.as_deref() == Some("exec-tunnel")
+            };
             without.rows.retain(|row| row.flow.as_deref() != Some(flow) && !shares(row));
             if without.rows.len() == matrix.rows.len() || carried_otherwise(&matrix, flow) {
                 continue;

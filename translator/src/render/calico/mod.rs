@@ -8,6 +8,7 @@ mod failsafe;
 mod fleet;
 #[cfg(test)]
 mod language;
+mod lifelines;
 mod names;
 mod nodeports;
 mod options;
@@ -37,14 +38,15 @@ use crate::matrix::{Default, Direction, Expanded, Row};
 use crate::render::meta::{REASON, metadata};
 use crate::render::{AnyObject, Fate, Manifest, Node, Outcome, Rendered};
 
-/// Waves of the output. Every prefix leaves alive what the whole admits: sets are there before a rule names them, the
-/// allows before anything is denied, and a host endpoint, whenever it appears, finds the allows in place.
+/// Waves of the output. Every prefix leaves alive what the whole admits: sets are there before a rule names them, allows and
+/// failsafe ports before anything is denied, and a host endpoint, whenever it appears, finds them in place.
 mod wave {
     pub(super) const SETS: u8 = 0;
     pub(super) const TIER: u8 = 1;
     pub(super) const POLICIES: u8 = 2;
     pub(super) const FAILSAFE: u8 = 3;
     pub(super) const ENDPOINTS: u8 = 4;
+    /// What denies: rows with `action: deny`, and what drops the rest, the last of all.
     pub(super) const CLOSE: u8 = 5;
 }
 

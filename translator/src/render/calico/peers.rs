@@ -4,12 +4,13 @@ use policy::net::Cidr;
 use policy::object::LabelSelector;
 
 use super::fleet::Fleet;
+use super::lifelines::joins;
 use super::selector::{MOST_CHARACTERS, SelectorError, terms};
 use super::sets::{Sets, normalise};
 use crate::finding::codes::calico as codes;
 use crate::finding::codes::shared::ROW_NOT_EXPRESSIBLE;
 use crate::finding::{Code, Finding};
-use crate::matrix::{Action, Direction, Expanded, Origin, Peer, Row};
+use crate::matrix::{Action, Expanded, Origin, Peer, Row};
 use crate::render::meta::kebab;
 
 /// Holds for pods and namespaced sets, never for a host endpoint or a set of ours.
@@ -22,9 +23,6 @@ pub(super) const NODE: &str = "has(kubernetes.io/hostname)";
 const POD: &str = "has(projectcalico.org/orchestrator)";
 /// Prefixes that a rule may list.
 pub(super) const MOST_NETS: usize = 256;
-
-/// Lifelines that a node needs before it is one: no label and no registered address helps it.
-const JOINING: [&str; 4] = ["kube-apiserver", "supervisor", "etcd-client", "etcd-peer"];
 
 /// One form of the other side of a packet. Several forms of a peer are ORed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +149,7 @@ impl<'a> Peers<'a> {
                 resolved.who.push(selected(selector)?);
                 if matrix.cluster.node_cidrs.is_empty() && row.action == Action::Allow {
                     resolved.by_endpoint_only |= !self.fleet.is_known();
-                    resolved.not_joining |= joins(row);
+                    resolved.not_joining |= joins(self.matrix, row);
                 }
             }
             Peer::Role(role) => {
@@ -244,12 +242,12 @@ impl<'a> Peers<'a> {
 
     /// Whether the nodes of a peer must also be admitted by network, because some are not known by label or address yet.
     fn needs_network(&self, row: &Row, resolved: &mut Resolved) -> bool {
-        if row.action == Action::Deny || (self.fleet.is_known() && !joins(row)) {
+        if row.action == Action::Deny || (self.fleet.is_known() && !joins(self.matrix, row)) {
             return false;
         }
         if self.matrix.cluster.node_cidrs.is_empty() {
             resolved.by_endpoint_only |= !self.fleet.is_known();
-            resolved.not_joining |= joins(row);
+            resolved.not_joining |= joins(self.matrix, row);
             return false;
         }
         true
@@ -312,11 +310,4 @@ fn selected(selector: String) -> Result<Who, Refusal> {
 
 fn check(selector: &str) -> Result<(), Refusal> {
     if selector.len() > MOST_CHARACTERS { Err(SelectorError::Long(selector.len()).into()) } else { Ok(()) }
-}
-
-/// Whether a node needs the row before it is one.
-pub(super) fn joins(row: &Row) -> bool {
-    row.direction == Direction::Ingress
-        && row.action == Action::Allow
-        && row.flow.as_deref().is_some_and(|flow| JOINING.contains(&flow))
 }

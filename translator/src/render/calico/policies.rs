@@ -46,32 +46,33 @@ impl<'a> Policies<'a> {
         Self { matrix, options, roles, names: Names::default(), order: options.order_base, objects: Vec::new() }
     }
 
-    /// The policies of a role at a stage: denies, frame, allows; rows that hold on some interfaces only in policies of
-    /// their own, their denies before and their allows after.
+    /// The policies of a role at a stage: denies, then frame and allows. Rows that hold on some interfaces only are in
+    /// policies of their own.
+    ///
+    /// What denies is applied with the closing policies: until the failsafe ports of the whole are in force, a deny could
+    /// drop what they admit.
     pub(super) fn role(&mut self, role: usize, stage: Stage, lines: &[&Line<'_>], findings: &mut Vec<Finding>) {
-        let rank = |line: &Line<'_>| match (line.row.action, line.row.origin) {
-            (Action::Deny, _) => 0,
-            (Action::Allow, Origin::Frame(_)) => 1,
-            (Action::Allow, Origin::Row(_)) => 2,
-        };
         let mut lines: Vec<&Line<'_>> = lines.iter().copied().filter(|line| !line.rules.is_empty()).collect();
-        // The sort is stable: within a rank the rows stay in the order of the matrix.
-        lines.sort_by_key(|line| match (&line.scope, rank(line)) {
-            (Scope::On(on), 0) => (0, Some(on.clone()), 0),
-            (Scope::Everywhere, rank) => (1, None, rank),
-            (Scope::On(on), rank) => (2, Some(on.clone()), rank),
+        let denies = |line: &Line<'_>| line.row.action == Action::Deny;
+        // The sort is stable: otherwise the rows stay in the order of the matrix.
+        lines.sort_by_key(|line| {
+            let of_frame = matches!(line.row.origin, Origin::Frame(_));
+            (!denies(line), line.scope.clone(), !of_frame)
         });
         let name = &self.matrix.roles[role].name;
         let base = match stage {
             Stage::Node(direction) => format!("{name}-{direction}"),
             Stage::BeforeDnat => format!("{name}-nodeports"),
         };
-        for segment in lines.chunk_by(|a, b| a.scope == b.scope) {
-            let scope = &segment[0].scope;
-            let base = match scope {
-                Scope::Everywhere => base.clone(),
-                Scope::On(names) => format!("{base}-on-{}", names.join("-").replace('.', "-")),
-            };
+        for segment in lines.chunk_by(|a, b| denies(a) == denies(b) && a.scope == b.scope) {
+            let (scope, deny) = (&segment[0].scope, denies(segment[0]));
+            let mut base = base.clone();
+            if deny {
+                base.push_str("-deny");
+            }
+            if let Scope::On(names) = scope {
+                base.push_str(&format!("-on-{}", names.join("-").replace('.', "-")));
+            }
             let selector = self.subject(scope, &self.roles[role]);
             if selector.len() > MOST_CHARACTERS {
                 findings.push(too_long(&self.matrix.roles[role], selector.len()));
@@ -82,7 +83,8 @@ impl<'a> Policies<'a> {
                 let rows = part.iter().map(|(row, _)| *row).collect::<Vec<_>>();
                 let rules = part.into_iter().map(|(_, rule)| rule.clone()).collect();
                 let annotations = (ROWS, rows_annotation(without_repetition(rows)));
-                self.push(wave::POLICIES, &name, selector.clone(), stage, rules, annotations);
+                let wave = if deny { wave::CLOSE } else { wave::POLICIES };
+                self.push(wave, &name, selector.clone(), stage, rules, annotations);
             }
         }
     }

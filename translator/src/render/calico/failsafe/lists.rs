@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use policy::net::Cidr;
 
-use super::{Entry, Lists, MOST_PORTS, count, each};
-use crate::matrix::{Action, Direction, Expanded, Origin, Peer, Row, Traffic, Transport};
+use super::{Entry, Lists};
+use crate::matrix::{Direction, Expanded, Peer, Row, Transport};
 use crate::render::calico::fleet::Fleet;
+use crate::render::calico::lifelines::{self, Lifeline};
 use crate::render::calico::options::{Dataplane, Failsafe, Options};
 use crate::render::calico::row::default;
 
@@ -37,22 +38,6 @@ const OUTBOUND: [(Transport, u16); 9] = [
     (Transport::Udp, 67),
 ];
 
-/// Lifelines whose rows become failsafe ports, in both directions.
-const FLOWS: [&str; 12] = [
-    "kube-apiserver",
-    "supervisor",
-    "exec-tunnel",
-    "etcd-client",
-    "etcd-peer",
-    "admin-ssh",
-    "admin-talos",
-    "dhcp4",
-    "dhcp6",
-    "dns",
-    "bgp",
-    "cni-control",
-];
-
 /// The lists for the settings.
 pub(in super::super) fn lists(matrix: &Expanded, fleet: &Fleet<'_>, options: &Options) -> Lists {
     match options.failsafe {
@@ -78,23 +63,21 @@ pub(super) fn calicos(direction: Direction) -> Vec<Entry> {
 fn computed(matrix: &Expanded, fleet: &Fleet<'_>, options: &Options) -> Lists {
     let mut inbound = start(matrix, Direction::Ingress);
     let mut outbound = start(matrix, Direction::Egress);
-    for row in matrix.frame_rows.iter().chain(&matrix.rows).filter(|row| row.action == Action::Allow) {
-        let frame_dhcp = row.origin == Origin::Frame("dhcp");
-        let flow = row.flow.as_deref().filter(|flow| FLOWS.contains(flow));
-        if !frame_dhcp && flow.is_none() {
-            continue;
-        }
-        let flow = flow.unwrap_or("dhcp4");
-        match row.direction {
-            Direction::Ingress => {
-                add(&mut inbound, row, &nets(matrix, fleet, row, flow));
-                if let Some(nets) = way_out(matrix, fleet, row, flow) {
-                    add(&mut outbound, row, &nets);
+    for row in matrix.frame_rows.iter().chain(&matrix.rows) {
+        for lifeline in lifelines::of(matrix, row) {
+            match row.direction {
+                Direction::Ingress => {
+                    add(&mut inbound, row, lifeline, &nets(matrix, fleet, row, lifeline.flow));
+                    if let Some(nets) = way_out(matrix, fleet, row, lifeline.flow) {
+                        add(&mut outbound, row, lifeline, &nets);
+                    }
                 }
+                // The API server and the supervisor are often behind a virtual address, which is nobody's prefix.
+                Direction::Egress if matches!(lifeline.flow, "kube-apiserver" | "supervisor") => {
+                    add(&mut outbound, row, lifeline, &[None]);
+                }
+                Direction::Egress => add(&mut outbound, row, lifeline, &nets(matrix, fleet, row, lifeline.flow)),
             }
-            // The API server and the supervisor are often behind a virtual address, which is nobody's prefix.
-            Direction::Egress if matches!(flow, "kube-apiserver" | "supervisor") => add(&mut outbound, row, &[None]),
-            Direction::Egress => add(&mut outbound, row, &nets(matrix, fleet, row, flow)),
         }
     }
     outbound.insert(Entry::anywhere(Transport::Tcp, matrix.cluster.api_server_port));
@@ -119,25 +102,14 @@ fn start(matrix: &Expanded, direction: Direction) -> BTreeSet<Entry> {
     if default(matrix, direction).deny { BTreeSet::new() } else { calicos(direction).into_iter().collect() }
 }
 
-fn add(entries: &mut BTreeSet<Entry>, row: &Row, nets: &[Option<Cidr>]) {
-    let ports = row.traffic.iter().filter_map(|traffic| match traffic {
-        Traffic::Ports { transport: transport @ (Transport::Tcp | Transport::Udp), ports, .. }
-            if !ports.is_empty() && count(ports) <= MOST_PORTS =>
-        {
-            Some((*transport, ports))
-        }
-        _ => None,
-    });
-    for (transport, ports) in ports {
-        for port in each(ports) {
-            let in_family = |net: &Option<Cidr>| match (row.family, net) {
-                (Some(family), None) => Some(Some(Cidr::all(family))),
-                (Some(family), Some(net)) if net.family() != family => None,
-                _ => Some(*net),
-            };
-            entries.extend(nets.iter().filter_map(in_family).map(|net| Entry { transport, port, net }));
-        }
-    }
+fn add(entries: &mut BTreeSet<Entry>, row: &Row, lifeline: Lifeline, nets: &[Option<Cidr>]) {
+    let in_family = |net: &Option<Cidr>| match (row.family, net) {
+        (Some(family), None) => Some(Some(Cidr::all(family))),
+        (Some(family), Some(net)) if net.family() != family => None,
+        _ => Some(*net),
+    };
+    let Lifeline { transport, port, .. } = lifeline;
+    entries.extend(nets.iter().filter_map(in_family).map(|net| Entry { transport, port, net }));
 }
 
 /// Prefixes of a row's peers where all of them are known, otherwise anywhere.

@@ -16,12 +16,9 @@ use policy::calico::api::{FelixConfigurationSpec, ProtoPort};
 use policy::net::Cidr;
 
 use super::options::{Failsafe, Options};
-use super::{shared_metadata, wave};
-use crate::matrix::{Direction, Expanded, PortRange, Row, Traffic, Transport};
+use super::{lifelines, shared_metadata, wave};
+use crate::matrix::{Direction, Expanded, Row, Transport};
 use crate::render::{AnyObject, Manifest};
-
-/// Ports of one row that become failsafe ports; beyond it a row is not a lifeline but a range.
-const MOST_PORTS: usize = 16;
 
 /// One failsafe port. Only TCP and UDP: Felix does not start on anything else, though the API takes SCTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,12 +80,8 @@ impl Lists {
     /// Whether the ports of a row are open to everyone anyway.
     pub(super) fn admit(&self, row: &Row) -> bool {
         let list = self.of(row.direction);
-        let open = |transport, port| list.contains(&Entry::anywhere(transport, port));
-        row.traffic.iter().all(|traffic| match traffic {
-            Traffic::Ports { transport, ports, .. } if !ports.is_empty() && count(ports) <= MOST_PORTS => {
-                each(ports).all(|port| open(*transport, port))
-            }
-            _ => false,
+        lifelines::single_ports(row).is_some_and(|ports| {
+            ports.into_iter().all(|(transport, port)| list.contains(&Entry::anywhere(transport, port)))
         })
     }
 }
@@ -112,12 +105,4 @@ pub(super) fn object(matrix: &Expanded, options: &Options, lists: &Lists) -> Opt
     let metadata = shared_metadata(matrix, reason);
     let object = AnyObject::FelixConfiguration(super::object(options.api, "FelixConfiguration", metadata, spec));
     Some(Manifest { wave: wave::FAILSAFE, shared: true, object })
-}
-
-fn count(ports: &[PortRange]) -> usize {
-    ports.iter().map(|range| usize::from(range.last - range.first) + 1).sum()
-}
-
-fn each(ports: &[PortRange]) -> impl Iterator<Item = u16> {
-    ports.iter().flat_map(|range| range.first..=range.last)
 }

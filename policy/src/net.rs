@@ -1,7 +1,7 @@
 //! Addresses and prefixes, read strictly.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -68,6 +68,14 @@ impl Cidr {
         Self(match family {
             Family::IPv4 => IpNet::V4(ipnet::Ipv4Net::default()),
             Family::IPv6 => IpNet::V6(ipnet::Ipv6Net::default()),
+        })
+    }
+
+    /// The addresses that never leave a host.
+    pub fn loopback(family: Family) -> Self {
+        Self(match family {
+            Family::IPv4 => IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+            Family::IPv6 => IpNet::V6(ipnet::Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
         })
     }
 

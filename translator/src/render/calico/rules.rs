@@ -110,9 +110,13 @@ pub(super) fn rules(
             let base = Rule { ip_version: version, ..base.clone() };
             match who {
                 Who::Loopback => {
-                    let nets = Some(vec![loopback(family).to_owned()]);
-                    let own = EntityRule { nets: nets.clone(), ..EntityRule::default() };
-                    rules.push((base, EntityRule { nets, ..EntityRule::default() }, own));
+                    let net = Cidr::loopback(family);
+                    if except.iter().any(|except| except.contains(net)) {
+                        continue;
+                    }
+                    let except: Vec<Cidr> = except.into_iter().filter(|except| net.contains(*except)).collect();
+                    let own = EntityRule { nets: Some(texts(&[net])), ..EntityRule::default() };
+                    rules.push((base, with_exceptions(own.clone(), &except), own));
                 }
                 Who::Nets { nets, .. } => {
                     let nets: Vec<Cidr> = of_family(nets, family)
@@ -198,12 +202,5 @@ fn number(family: Family) -> i64 {
     match family {
         Family::IPv4 => 4,
         Family::IPv6 => 6,
-    }
-}
-
-fn loopback(family: Family) -> &'static str {
-    match family {
-        Family::IPv4 => "127.0.0.0/8",
-        Family::IPv6 => "::1/128",
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use policy::net::Cidr;
+use policy::net::{Cidr, Family};
 
 use super::{Entry, Lists};
 use crate::matrix::{Direction, Expanded, Peer, Row, Transport};
 use crate::render::calico::fleet::Fleet;
 use crate::render::calico::lifelines::{self, Lifeline};
 use crate::render::calico::options::{Dataplane, Failsafe, Options};
-use crate::render::calico::row::default;
+use crate::render::calico::row::{default, from_anyone};
 
 /// Prefixes of one row that entries are narrowed to; with more, the whole node network, or no prefix, stands in.
 const MOST_NETS: usize = 32;
@@ -67,7 +67,10 @@ fn computed(matrix: &Expanded, fleet: &Fleet<'_>, options: &Options) -> Lists {
         for lifeline in lifelines::of(matrix, row) {
             match row.direction {
                 Direction::Ingress => {
-                    add(&mut inbound, row, lifeline, &nets(matrix, fleet, row, lifeline.flow));
+                    let nets = nets(matrix, fleet, row, lifeline.flow);
+                    if !would_open(row, lifeline, &nets) {
+                        add(&mut inbound, row, lifeline, &nets);
+                    }
                     if let Some(nets) = way_out(matrix, fleet, row, lifeline.flow) {
                         add(&mut outbound, row, lifeline, &nets);
                     }
@@ -95,6 +98,17 @@ fn computed(matrix: &Expanded, fleet: &Fleet<'_>, options: &Options) -> Lists {
         outbound.extend(services.map(|net| Entry { transport: Transport::Tcp, port: 443, net: Some(*net) }));
     }
     Lists { inbound: reduced(&inbound), outbound: reduced(&outbound), admit_service_address }
+}
+
+/// Whether an entry would open to everyone a port that the row restricts and that nobody needs for the way back in.
+///
+/// Without known prefixes an entry has no `net`. That is worth it for what Calico itself keeps open and for what revives a
+/// cluster; the databases and tunnels of a CNI come back with the policy that admits them.
+fn would_open(row: &Row, lifeline: Lifeline, nets: &[Option<Cidr>]) -> bool {
+    matches!(lifeline.flow, "exec-tunnel" | "bgp" | "cni-control")
+        && nets.contains(&None)
+        && !from_anyone(row)
+        && !INBOUND.contains(&(lifeline.transport, lifeline.port))
 }
 
 /// Where the matrix leaves a direction open there is nothing to narrow, so Calico's own entries stay.
@@ -126,7 +140,7 @@ fn nets(matrix: &Expanded, fleet: &Fleet<'_>, row: &Row, flow: &str) -> Vec<Opti
             Peer::Role(role) => few(fleet.addresses_in(*role), &cluster.node_cidrs),
             Peer::NodeSelector { selector, .. } => few(fleet.addresses_of(selector), &cluster.node_cidrs),
             Peer::Pods | Peer::PodSelector { .. } => cluster.pod_cidrs.clone(),
-            Peer::Localhost => ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect(),
+            Peer::Localhost => vec![Cidr::loopback(Family::IPv4), Cidr::loopback(Family::IPv6)],
             Peer::Services => cluster.service_cidrs.clone(),
             Peer::Any | Peer::Fqdns { .. } => Vec::new(),
         };

@@ -241,3 +241,18 @@ fn shared_objects_carry_no_labels_of_ours() {
         assert_eq!(object.metadata_mut().name, "default");
     }
 }
+
+#[test]
+fn a_port_of_the_cnis_own_is_not_opened_to_everyone() {
+    let unknown = |row: Row| {
+        let mut matrix = matrix(vec![flow("cni-control", row)]);
+        matrix.cluster.node_cidrs.clear();
+        inbound(&rendered(&matrix))
+    };
+    assert_eq!(unknown(ingress(tcp(6641), vec![Peer::Nodes])), Vec::<String>::new());
+    // Typha's port is open on Calico's own list, and so is what the row itself opens.
+    assert_eq!(unknown(ingress(tcp(5473), vec![Peer::Nodes])), ["TCP 5473"]);
+    assert_eq!(unknown(ingress(tcp(6641), vec![Peer::Any])), ["TCP 6641"]);
+    let narrowed = matrix(vec![flow("cni-control", ingress(tcp(6641), vec![Peer::Nodes]))]);
+    assert_eq!(inbound(&rendered(&narrowed)), ["TCP 6641 10.0.0.0/24"]);
+}

@@ -178,6 +178,15 @@ fn localhost_is_on_both_sides() {
 }
 
 #[test]
+fn exceptions_hold_on_loopback_too() {
+    let row = Row { except: cidrs(&["127.0.0.2/32", "10.0.0.0/8", "::/0"]), ..ingress(tcp(22), vec![Peer::Localhost]) };
+    assert_eq!(
+        lines(worker_rules(&rendered(&matrix(vec![row])))),
+        ["Allow v4 TCP from nets 127.0.0.0/8 notNets 127.0.0.2/32 to nets 127.0.0.0/8 ports 22"]
+    );
+}
+
+#[test]
 fn loopback_is_implied_where_it_is_not_policed() {
     let mut matrix = matrix(vec![ingress(Traffic::Any, vec![Peer::Localhost])]);
     matrix.frame.interfaces = Interfaces::Named(vec!["eth0".to_owned()]);

@@ -8,3 +8,4 @@ pub mod calico;
 pub mod cilium;
 pub mod net;
 pub mod object;
+pub mod snapshot;

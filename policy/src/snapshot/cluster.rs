@@ -1,0 +1,200 @@
+//! What clusters have thousands of, without what no verdict reads.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Labels or annotations.
+type Map = BTreeMap<String, String>;
+
+/// Facts about a cluster other than policy. Every list is sorted by namespace and name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cluster {
+    /// Nodes.
+    pub nodes: Vec<Node>,
+    /// Pods, without those that have ended.
+    pub pods: Vec<Pod>,
+    /// Namespaces.
+    pub namespaces: Vec<Namespace>,
+    /// Services.
+    pub services: Vec<Service>,
+    /// Endpoint slices.
+    pub slices: Vec<EndpointSlice>,
+    /// ConfigMaps that are kept (`cilium-config`, kubelet, kubeadm and kube-proxy configuration, ...).
+    pub config_maps: Vec<ConfigMap>,
+    /// DaemonSets that are kept: the agents, for their environment and arguments.
+    pub daemon_sets: Vec<DaemonSet>,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Name.
+    pub name: String,
+    /// Labels.
+    pub labels: Map,
+    /// Annotations.
+    pub annotations: Map,
+    /// `status.addresses` of type InternalIP, in the order listed.
+    pub internal: Vec<IpAddr>,
+    /// Of type ExternalIP.
+    pub external: Vec<IpAddr>,
+    /// `spec.podCIDRs`, as written.
+    pub pod_cidrs: Vec<String>,
+    /// `status.daemonEndpoints.kubeletEndpoint.Port`.
+    pub kubelet_port: Option<u16>,
+    /// `spec.providerID`; tells managed clusters.
+    pub provider_id: String,
+    /// `status.nodeInfo.kubeletVersion`; tells distributions.
+    pub kubelet_version: String,
+}
+
+/// A pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Labels.
+    pub labels: Map,
+    /// Annotations that a verdict reads (Calico's and Cilium's own).
+    pub annotations: Map,
+    /// `status.podIPs`.
+    pub addresses: Vec<IpAddr>,
+    /// `spec.nodeName`.
+    pub node: String,
+    /// `spec.hostNetwork`.
+    pub host_network: bool,
+    /// `spec.serviceAccountName`.
+    pub service_account: String,
+    /// Ports of its containers that have a name.
+    pub ports: Vec<NamedPort>,
+}
+
+/// A port with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPort {
+    /// Name.
+    pub name: String,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// Number.
+    pub port: u16,
+}
+
+/// A namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// Name.
+    pub name: String,
+    /// Labels.
+    pub labels: Map,
+}
+
+/// A service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// `spec.type`.
+    pub kind: String,
+    /// `spec.clusterIPs`, without `None`.
+    pub cluster_addresses: Vec<IpAddr>,
+    /// Load balancer and external addresses.
+    pub external_addresses: Vec<IpAddr>,
+    /// Ports.
+    pub ports: Vec<ServicePort>,
+    /// `spec.selector`.
+    pub selector: Option<Map>,
+}
+
+/// A port of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Name, may be empty.
+    pub name: String,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// Number.
+    pub port: u16,
+    /// Node port, if it has one.
+    pub node_port: Option<u16>,
+    /// Number or name.
+    pub target_port: String,
+}
+
+/// Addresses behind a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointSlice {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Label `kubernetes.io/service-name`.
+    pub service: String,
+    /// Addresses.
+    pub endpoints: Vec<Endpoint>,
+    /// Ports.
+    pub ports: Vec<EndpointPort>,
+}
+
+/// One endpoint of a slice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Addresses.
+    pub addresses: Vec<IpAddr>,
+    /// `conditions.ready`; absent counts as ready.
+    pub ready: bool,
+    /// `nodeName`.
+    pub node: String,
+}
+
+/// One port of a slice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointPort {
+    /// Name, may be empty.
+    pub name: String,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// Number; absent means every port.
+    pub port: Option<u16>,
+}
+
+/// A ConfigMap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigMap {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// `data`.
+    pub data: Map,
+}
+
+/// A DaemonSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DaemonSet {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Containers, init containers left out.
+    pub containers: Vec<Container>,
+}
+
+/// A container of an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Container {
+    /// Name.
+    pub name: String,
+    /// Image; tells the version.
+    pub image: String,
+    /// Environment with a literal value.
+    pub env: Map,
+    /// Names of variables whose value comes from elsewhere (`valueFrom`), which a snapshot does not see.
+    pub env_from_elsewhere: Vec<String>,
+    /// Command and arguments.
+    pub args: Vec<String>,
+}

@@ -1,0 +1,53 @@
+//! One object as somebody wrote it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// Which object it is. The version is left out: two versions of a group are one object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// API group, such as `projectcalico.org`; empty for the core group.
+    pub group: String,
+    /// Kind, such as `GlobalNetworkPolicy`.
+    pub kind: String,
+    /// Namespace; empty for cluster-scoped objects.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/", self.kind)?;
+        if !self.namespace.is_empty() {
+            write!(formatter, "{}/", self.namespace)?;
+        }
+        formatter.write_str(&self.name)
+    }
+}
+
+/// An object, untyped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// Which object it is.
+    pub key: Key,
+    /// Version, such as `v3`.
+    pub version: String,
+    /// The whole object.
+    pub value: Value,
+    /// Where it was read.
+    pub source: Option<Arc<Source>>,
+}
+
+/// A place in what a user gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// File name as the user wrote it, `-` for standard input.
+    pub file: String,
+    /// Which document of the file, from 0; which item, for a list.
+    pub document: usize,
+    /// Line of the object's first character, from 1.
+    pub line: usize,
+}

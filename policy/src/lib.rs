@@ -8,4 +8,5 @@ pub mod calico;
 pub mod cilium;
 pub mod net;
 pub mod object;
+pub mod packet;
 pub mod snapshot;

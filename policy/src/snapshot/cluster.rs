@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Labels or annotations.
-type Map = BTreeMap<String, String>;
+pub(super) type Map = BTreeMap<String, String>;
 
 /// Facts about a cluster other than policy. Every list is sorted by namespace and name.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,6 +5,7 @@
 //! clusters have thousands of (nodes, pods, ...) is kept lean in [`Cluster`].
 
 mod cluster;
+mod load;
 mod manifest;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ pub use cluster::{
     Cluster, ConfigMap, Container, DaemonSet, Endpoint, EndpointPort, EndpointSlice, NamedPort, Namespace, Node, Pod,
     Service, ServicePort,
 };
+pub use load::{Duplicate, LoadError, Loaded, Loader};
 pub use manifest::{Key, Manifest, Source};
 
 /// The facts.

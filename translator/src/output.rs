@@ -17,10 +17,8 @@ use crate::render::Manifest;
 pub fn yaml(objects: &[Manifest], header: Option<&str>) -> Result<String, serde_saphyr::ser::Error> {
     let mut text = String::with_capacity(objects.len() * 1024);
     for (index, manifest) in objects.iter().enumerate() {
-        if index == 0 {
-            if let Some(header) = header {
-                text.push_str(&format!("# {header}\n"));
-            }
+        if let (0, Some(header)) = (index, header) {
+            text.push_str(&format!("# {header}\n"));
         }
         text.push_str("---\n");
         write_yaml(&mut text, &manifest.object)?;

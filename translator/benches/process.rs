@@ -1,0 +1,81 @@
+//! What the command costs as a process, from start to exit: `cargo bench -p translator --bench process`.
+//!
+//! Prints one table. Cases go from small to large, because the kernel tells the peak memory of all children so far. Wall
+//! time depends on the machine and on who else uses it; user instructions, where `perf` is there, do not.
+
+mod support;
+
+use std::error::Error;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+
+const RUNS: usize = 31;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // `cargo test --benches` runs this to see that it works; the figures are for `cargo bench`.
+    let runs = if std::env::args().any(|arg| arg == "--bench") { RUNS } else { 1 };
+    let folder = tempfile::tempdir()?;
+    let list = |count: usize| -> Result<String, Box<dyn Error>> {
+        let file = folder.path().join(format!("{count}.json"));
+        fs::write(&file, support::nodes(count))?;
+        Ok(file.display().to_string())
+    };
+    let smallest: &[&str] = &["--preset", "lke", "--set", "apiServerSources=192.0.2.0/24"];
+    let largest: &[&str] =
+        &["--preset", "harvester", "--addon", "kubeovn-operator=on", "--addon", "rancher-monitoring=on"];
+    println!("{:<44} {:>10} {:>14} {:>10}", "case", "median ms", "instructions M", "peak MiB");
+    for cni in ["calico", "cilium"] {
+        show(&format!("{cni}, lke"), cni, smallest, None, runs)?;
+    }
+    for count in [0, 1_000, 2_000, 5_000] {
+        let nodes = list(count)?;
+        for cni in ["calico", "cilium"] {
+            show(&format!("{cni}, harvester, all addons, {count} nodes"), cni, largest, Some(&nodes), runs)?;
+        }
+    }
+    Ok(())
+}
+
+fn show(name: &str, cni: &str, args: &[&str], nodes: Option<&str>, runs: usize) -> Result<(), Box<dyn Error>> {
+    let mut args: Vec<&str> = [&["--cni", cni], args].concat();
+    args.extend(nodes.iter().flat_map(|file| ["--nodes", file]));
+    let mut times = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        times.push(once(&args)?);
+    }
+    times.sort_unstable();
+    let peak = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
+    let count = instructions(&args).map_or_else(|| "-".to_owned(), |count| format!("{:.1}", count as f64 / 1e6));
+    println!(
+        "{name:<44} {:>10.1} {count:>14} {:>10.1}",
+        times[times.len() / 2].as_secs_f64() * 1e3,
+        peak as f64 / 1024.0
+    );
+    Ok(())
+}
+
+fn once(args: &[&str]) -> Result<Duration, Box<dyn Error>> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_translate"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    let status = command.status()?;
+    let time = start.elapsed();
+    if status.success() { Ok(time) } else { Err(format!("translate {args:?} failed with {status}").into()) }
+}
+
+/// Instructions in user space, as `perf` counts them.
+fn instructions(args: &[&str]) -> Option<u64> {
+    let perf = Command::new("perf")
+        .args(["stat", "-x", ",", "-e", "instructions:u", env!("CARGO_BIN_EXE_translate")])
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&perf.stderr).into_owned();
+    let line = text.lines().rev().find(|line| line.contains("instructions"))?;
+    line.split(',').next()?.parse().ok()
+}

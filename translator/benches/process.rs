@@ -1,7 +1,7 @@
 //! What the command costs as a process, from start to exit: `cargo bench -p translator --bench process`.
 //!
 //! Prints one table. Cases go from small to large, because the kernel tells the peak memory of all children so far. Wall
-//! time depends on the machine and on who else uses it; user instructions, where `perf` is there, do not.
+//! time depends on the machine and on who else uses it; user instructions, where valgrind is there, do not.
 
 mod support;
 
@@ -48,7 +48,8 @@ fn show(name: &str, cni: &str, args: &[&str], nodes: Option<&str>, runs: usize) 
     }
     times.sort_unstable();
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
-    let count = instructions(&args).map_or_else(|| "-".to_owned(), |count| format!("{:.1}", count as f64 / 1e6));
+    let count = if runs > 1 { instructions(&args) } else { None };
+    let count = count.map_or_else(|| "-".to_owned(), |count| format!("{:.1}", count as f64 / 1e6));
     println!(
         "{name:<44} {:>10.1} {count:>14} {:>10.1}",
         times[times.len() / 2].as_secs_f64() * 1e3,
@@ -66,16 +67,16 @@ fn once(args: &[&str]) -> Result<Duration, Box<dyn Error>> {
     if status.success() { Ok(time) } else { Err(format!("translate {args:?} failed with {status}").into()) }
 }
 
-/// Instructions in user space, as `perf` counts them.
+/// Instructions in user space, as valgrind counts them.
 fn instructions(args: &[&str]) -> Option<u64> {
-    let perf = Command::new("perf")
-        .args(["stat", "-x", ",", "-e", "instructions:u", env!("CARGO_BIN_EXE_translate")])
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", env!("CARGO_BIN_EXE_translate")])
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .output()
         .ok()?;
-    let text = String::from_utf8_lossy(&perf.stderr).into_owned();
-    let line = text.lines().rev().find(|line| line.contains("instructions"))?;
-    line.split(',').next()?.parse().ok()
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let count = text.lines().find_map(|line| line.split_once("Collected :"))?.1;
+    count.trim().parse().ok()
 }

@@ -92,7 +92,10 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
         }
     }
     findings.append(&mut rendered.findings);
-    finish(args, &input, &expanded, &rendered, &findings)
+    let exit = finish(args, &input, &expanded, &rendered, &findings);
+    // The process ends here; giving thousands of objects back one by one only makes it end later.
+    std::mem::forget((nodes, rendered));
+    exit
 }
 
 /// The matrix says that the cluster runs another CNI.

@@ -85,39 +85,56 @@ const FEATURES: &[(&str, &[Feature])] = &[
     ),
 ];
 
-/// The renderers, with what is stated about the cluster.
-const COLUMNS: [(&str, fn(&str) -> Rendered); 4] = [
-    ("Calico", |text| {
-        let matrix = expanded(text, "calico");
-        calico::render(&matrix, None, &calico::Options::new("docs"))
-    }),
-    ("Calico, more stated", |text| {
-        let matrix = expanded(text, "calico");
-        let options = calico::Options {
-            dataplane: Some(calico::Dataplane::Iptables),
-            host_endpoints: calico::HostEndpoints::Written,
-            ..calico::Options::new("docs")
-        };
-        calico::render(&matrix, Some(&nodes()), &options)
-    }),
-    ("Cilium", |text| {
-        let matrix = expanded(text, "cilium");
-        let config = cilium::AgentConfig { enable_host_firewall: Some(true), ..cilium::AgentConfig::default() };
-        cilium::render(&matrix, None, &cilium::Options { config, ..cilium::Options::new("docs") })
-    }),
-    ("Cilium, more stated", |text| {
-        let matrix = expanded(text, "cilium");
-        let config = cilium::AgentConfig {
-            enable_host_firewall: Some(true),
-            enable_node_selector_labels: Some(true),
-            enable_extended_ip_protocols: Some(true),
-            enable_sctp: Some(true),
-            kube_proxy_replacement: Some(false),
-            devices: Some(vec!["eth0".to_owned()]),
-            ..cilium::AgentConfig::default()
-        };
-        cilium::render(&matrix, Some(&nodes()), &cilium::Options { config, ..cilium::Options::new("docs") })
-    }),
+/// A renderer, with what is stated about the cluster.
+struct Column {
+    title: &'static str,
+    render: fn(&str) -> Rendered,
+}
+
+const COLUMNS: [Column; 4] = [
+    Column {
+        title: "Calico",
+        render: |text| {
+            let matrix = expanded(text, "calico");
+            calico::render(&matrix, None, &calico::Options::new("docs"))
+        },
+    },
+    Column {
+        title: "Calico, more stated",
+        render: |text| {
+            let matrix = expanded(text, "calico");
+            let options = calico::Options {
+                dataplane: Some(calico::Dataplane::Iptables),
+                host_endpoints: calico::HostEndpoints::Written,
+                ..calico::Options::new("docs")
+            };
+            calico::render(&matrix, Some(&nodes()), &options)
+        },
+    },
+    Column {
+        title: "Cilium",
+        render: |text| {
+            let matrix = expanded(text, "cilium");
+            let config = cilium::AgentConfig { enable_host_firewall: Some(true), ..cilium::AgentConfig::default() };
+            cilium::render(&matrix, None, &cilium::Options { config, ..cilium::Options::new("docs") })
+        },
+    },
+    Column {
+        title: "Cilium, more stated",
+        render: |text| {
+            let matrix = expanded(text, "cilium");
+            let config = cilium::AgentConfig {
+                enable_host_firewall: Some(true),
+                enable_node_selector_labels: Some(true),
+                enable_extended_ip_protocols: Some(true),
+                enable_sctp: Some(true),
+                kube_proxy_replacement: Some(false),
+                devices: Some(vec!["eth0".to_owned()]),
+                ..cilium::AgentConfig::default()
+            };
+            cilium::render(&matrix, Some(&nodes()), &cilium::Options { config, ..cilium::Options::new("docs") })
+        },
+    },
 ];
 
 fn nodes() -> Vec<Node> {
@@ -237,11 +254,11 @@ endpoints and `--dataplane iptables`; for Cilium `--nodes` and a configuration w
     );
     for (group, features) in FEATURES {
         page.push_str(&format!("\n## {group}\n\n| feature |"));
-        page.extend(COLUMNS.iter().map(|(name, _)| format!(" {name} |")));
+        page.extend(COLUMNS.iter().map(|column| format!(" {} |", column.title)));
         page.push_str(&format!("\n|{}\n", "---|".repeat(COLUMNS.len() + 1)));
         for feature in *features {
             page.push_str(&format!("| {} |", feature.title));
-            page.extend(COLUMNS.iter().map(|(_, render)| format!(" {} |", cell(feature, *render))));
+            page.extend(COLUMNS.iter().map(|column| format!(" {} |", cell(feature, column.render))));
             page.push('\n');
         }
     }

@@ -91,7 +91,7 @@ fn random(count: u32) -> Rules {
             _ => protocol::TCP.into(),
         };
         let source = sources.pop().map_or_else(IpSet::all, IpSet::from);
-        let destination = destinations.pop().filter(|_| index % 4 == 0).map_or_else(IpSet::all, IpSet::from);
+        let destination = destinations.pop().filter(|_| index.is_multiple_of(4)).map_or_else(IpSet::all, IpSet::from);
         Cube { source, destination, protocols, destination_ports: ports, ..Cube::any() }
     };
     (0..count).map(|index| (rule(index), label(index))).collect()
@@ -114,7 +114,9 @@ fn selectors(count: u32) -> Rules {
     (0..count).map(|index| (tcp(nodes.clone(), port(1024 + index).into()), label(index))).collect()
 }
 
-const SHAPES: [(&str, fn(u32) -> Rules); 6] = [
+type Shape = (&'static str, fn(u32) -> Rules);
+
+const SHAPES: [Shape; 6] = [
     ("disjoint", disjoint),
     ("nested", nested),
     ("interleaved", interleaved),

@@ -97,6 +97,15 @@ fn random(count: u32) -> Rules {
     (0..count).map(|index| (rule(index), label(index))).collect()
 }
 
+/// The same with source and destination in each other's place, as egress has it.
+fn mirrored(count: u32) -> Rules {
+    let swap = |(cube, label): (Cube, Label)| {
+        let (source, destination) = (cube.destination, cube.source);
+        (Cube { source, destination, ..cube }, label)
+    };
+    random(count).into_iter().map(swap).collect()
+}
+
 /// A deny of every protocol from one /24, then an allow of one port from another, and so on.
 fn alternating(count: u32) -> Rules {
     let net = |index: u32| IpSet::between(v4(0x0a00_0000 + index * 256), v4(0x0a00_00ff + index * 256));
@@ -116,11 +125,12 @@ fn selectors(count: u32) -> Rules {
 
 type Shape = (&'static str, fn(u32) -> Rules);
 
-const SHAPES: [Shape; 6] = [
+const SHAPES: [Shape; 7] = [
     ("disjoint", disjoint),
     ("nested", nested),
     ("interleaved", interleaved),
     ("random", random),
+    ("mirrored", mirrored),
     ("alternating", alternating),
     ("selectors", selectors),
 ];

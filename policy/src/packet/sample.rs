@@ -60,15 +60,8 @@ fn wishes(preference: &Preference) -> impl Iterator<Item = Cube> {
     let from = |source: &IpSet| Cube { source: source.clone(), ..Cube::any() };
     let to = |destination: &IpSet| Cube { destination: destination.clone(), ..Cube::any() };
     let of = |protocols: ProtocolSet| Cube { protocols, ..Cube::any() };
-    let addresses = [
-        Cube { source: sources.clone(), ..to(&destinations) },
-        from(&sources),
-        to(&destinations),
-        from(&documentation),
-        to(&documentation),
-        from(&routed),
-        to(&routed),
-    ];
+    let addresses =
+        [from(&sources), to(&destinations), from(&documentation), to(&documentation), from(&routed), to(&routed)];
     let echo = |family, kind| Cube { icmp: IcmpSet::code(kind, 0), ..of(protocol::icmp(family).into()) };
     let transports = [
         of(protocol::TCP.into()),

@@ -120,6 +120,7 @@ proptest! {
         prop_assert_eq!(decided, walked);
         prop_assert_eq!(space.complement(decided), rest);
 
+        same(&space.store(decided).expect("no budget"), &cubes.iter().collect())?;
         let labels = [1, 2, 3].map(|label| {
             let region = space.labelled(decided, label);
             space.store(region).expect("no budget")

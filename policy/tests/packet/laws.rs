@@ -120,6 +120,7 @@ proptest! {
         prop_assert_eq!(decided, walked);
         prop_assert_eq!(space.complement(decided), rest);
 
+        same(&space.store(decided).expect("no budget"), &cubes.iter().collect())?;
         let labels = [1, 2, 3].map(|label| {
             let region = space.labelled(decided, label);
             space.store(region).expect("no budget")
@@ -225,8 +226,9 @@ fn a_list_that_is_gone_is_not_taken_for_the_next() {
     let mut space = Space::new();
     for round in 0..50_u8 {
         let source: IpSet = (0..20).map(|number| IpAddr::from([10, round, 0, number * 2])).collect();
-        let region = space.cube(&Cube { source: source.clone(), ..Cube::any() }, 1);
-        let alone = PacketSet::from(&Cube { source, ..Cube::any() });
-        assert_eq!(space.store(region), Ok(alone), "round {round}");
+        let cube = Cube { source, ..Cube::any() };
+        let region = space.cube(&cube, 1);
+        assert_eq!(space.store(region), Ok(PacketSet::from(&cube)), "round {round}");
+        assert_eq!(space.cube(&cube, 2), space.relabel(region, 2), "another label, so another region");
     }
 }

@@ -7,7 +7,7 @@ use super::layout::{self, Field};
 use crate::net::Family;
 use crate::packet::Cube;
 use crate::packet::interval::{Bound, Intervals};
-use crate::packet::protocol::{ProtocolSet, Shape};
+use crate::packet::protocol::{self, ProtocolSet, Shape};
 
 /// Lists of more ranges than this are remembered: to look up is then cheaper than to build again.
 const LONG: usize = 4;
@@ -27,16 +27,18 @@ impl Space {
         if addresses == 0 {
             return 0;
         }
-        let has = |shape: Shape| {
-            cube.admits(shape) && !cube.protocols.intersection(ProtocolSet::with_shape(family, shape)).is_empty()
-        };
-        let ports = if has(Shape::Ports) {
+        let with_ports = cube.protocols.intersection(ProtocolSet::WITH_PORTS);
+        let ports = if cube.admits(Shape::Ports) && !with_ports.is_empty() {
             let lower = self.list(Field::LOWER_PORT, cube.source_ports.intervals(), addresses);
             self.list(Field::UPPER_PORT, cube.destination_ports.intervals(), lower)
         } else {
             0
         };
-        let icmp = if has(Shape::Icmp) { self.list(Field::UPPER_PORT, cube.icmp.intervals(), addresses) } else { 0 };
+        let icmp = if cube.admits(Shape::Icmp) && cube.protocols.contains(protocol::icmp(family)) {
+            self.list(Field::UPPER_PORT, cube.icmp.intervals(), addresses)
+        } else {
+            0
+        };
         let bare = if cube.admits(Shape::Bare) { addresses } else { 0 };
         let child = |protocol| match Shape::of(family, protocol) {
             Shape::Ports => ports,

@@ -37,6 +37,19 @@ impl IpSet {
         }
     }
 
+    /// Every address from the first to the last; none if they are of two families or the wrong way round.
+    pub fn between(first: IpAddr, last: IpAddr) -> Self {
+        match (first, last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                Self { v4: Intervals::of([(first.to_bits(), last.to_bits())]), v6: Intervals::empty() }
+            }
+            (IpAddr::V6(first), IpAddr::V6(last)) => {
+                Self { v4: Intervals::empty(), v6: Intervals::of([(first.to_bits(), last.to_bits())]) }
+            }
+            _ => Self::empty(),
+        }
+    }
+
     /// What is in either.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
@@ -226,5 +239,8 @@ mod tests {
         assert_eq!(ends.complement().complement(), ends);
         assert!(ends.contains(v4(u32::MAX)) && ends.contains(v6(0)) && !ends.contains(v6(1)));
         assert_eq!(set(&["10.1.2.3/8"]), set(&["10.0.0.0/8"]));
+        assert_eq!(IpSet::between(v4(0), v4(u32::MAX)), IpSet::family(Family::IPv4));
+        assert_eq!(IpSet::between(v6(0), v6(7)), set(&["::/125"]));
+        assert!(IpSet::between(v4(1), v4(0)).is_empty() && IpSet::between(v4(0), v6(0)).is_empty());
     }
 }

@@ -15,7 +15,7 @@ impl PacketSet {
     /// Cubes that have no packet in common and together are the set; at most `limit` of them.
     ///
     /// Values that lead to the same further conditions are in one cube. The order is that of the first value of each:
-    /// family, protocol, destination port, source port, destination, source.
+    /// family, protocol, destination port, source port, source, destination.
     pub fn cubes(&self, limit: usize) -> Vec<Cube> {
         let mut cubes = Vec::new();
         let _ = self.visit(&mut |cube| {
@@ -105,9 +105,9 @@ impl PacketSet {
         node: u32,
         found: &mut dyn FnMut(Cube) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        for (destination, child) in self.address_groups(family, Field::destination(family), node) {
-            for (source, _) in self.address_groups(family, Field::source(family), child) {
-                found(Cube { source, destination: destination.clone(), ..cube.clone() })?;
+        for (source, child) in self.address_groups(family, Field::source(family), node) {
+            for (destination, _) in self.address_groups(family, Field::destination(family), child) {
+                found(Cube { source: source.clone(), destination, ..cube.clone() })?;
             }
         }
         ControlFlow::Continue(())

@@ -60,6 +60,7 @@ impl Space {
             let child = self.apply(operation, left.edge.child, right.edge.child);
             let last = left.edge.last.min(right.edge.last);
             self.push(start, last, child);
+            self.budget = self.budget.saturating_sub(1);
             let (left_ends, right_ends) = (left.edge.last == last, right.edge.last == last);
             let more = (left_ends && left.advance(self)) | (right_ends && right.advance(self));
             if !more {

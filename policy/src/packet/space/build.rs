@@ -64,12 +64,12 @@ impl Space {
         let (source, destination) = (Field::source(family), Field::destination(family));
         match family {
             Family::IPv4 => {
-                let below = self.remembered(source, &cube.source.v4, label, |space| &mut space.kept_v4);
-                self.remembered(destination, &cube.destination.v4, below, |space| &mut space.kept_v4)
+                let below = self.remembered(destination, &cube.destination.v4, label, |space| &mut space.kept_v4);
+                self.remembered(source, &cube.source.v4, below, |space| &mut space.kept_v4)
             }
             Family::IPv6 => {
-                let below = self.remembered(source, &cube.source.v6, label, |space| &mut space.kept_v6);
-                self.remembered(destination, &cube.destination.v6, below, |space| &mut space.kept_v6)
+                let below = self.remembered(destination, &cube.destination.v6, label, |space| &mut space.kept_v6);
+                self.remembered(source, &cube.source.v6, below, |space| &mut space.kept_v6)
             }
         }
     }

@@ -15,10 +15,10 @@ pub(in crate::packet) const FAMILY: u8 = 0;
 pub(in crate::packet) const PROTOCOL: u8 = 1;
 const UPPER_PORT: u8 = 2;
 const LOWER_PORT: u8 = UPPER_PORT + 16 / WIDTH;
-const DESTINATION: u8 = LOWER_PORT + 16 / WIDTH;
-const SOURCE: u8 = DESTINATION + 128 / WIDTH;
+const SOURCE: u8 = LOWER_PORT + 16 / WIDTH;
+const DESTINATION: u8 = SOURCE + 128 / WIDTH;
 /// Level of what is no node: after all others.
-pub(super) const TERMINAL: u8 = SOURCE + 128 / WIDTH;
+pub(super) const TERMINAL: u8 = DESTINATION + 128 / WIDTH;
 
 /// Bits of a digit.
 const WIDTH: u8 = 4;

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod compile;
+pub mod evaluate;
 pub mod exempt;
 pub mod identity;
 pub mod label;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let judge: fn(&str) -> Result<(String, bool), String> = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let judge: fn(&str) -> Result<(String, bool), String> = match args.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
         ["cilium"] => tests::verdicts::cilium::line,
         _ => {
             eprintln!("usage: verdicts cilium < cases.jsonl > verdicts.jsonl");

@@ -3,11 +3,11 @@
 
 use serde_json::Value;
 
+use super::Context;
 use super::model::{Condition, Element, Peers, Port};
 use super::number;
 use super::ports::{icmps, l7_count, ports};
 use super::refusal::Fault;
-use super::Context;
 use crate::cilium::api::{CidrRule, EgressRule, EndpointSelector, IcmpRule, IngressRule, PortRule};
 use crate::cilium::selector::{self, Covering, Entity, Selector};
 use crate::cilium::version::Version;
@@ -72,7 +72,13 @@ impl<'e> From<&'e EgressRule> for Written<'e> {
 
 impl Written<'_> {
     /// Checks it and says what it matches. `host` is whether the rule is for hosts.
-    pub(super) fn build(&self, path: String, deny: bool, host: bool, context: &mut Context<'_>) -> Result<Element, Fault> {
+    pub(super) fn build(
+        &self,
+        path: String,
+        deny: bool,
+        host: bool,
+        context: &mut Context<'_>,
+    ) -> Result<Element, Fault> {
         let mut selectors = self.selectors(&path, deny, context)?;
         self.check_l7(&path, deny, host, context)?;
         if !self.icmps.is_empty() && !context.settings.icmp_rules.value {
@@ -128,7 +134,10 @@ impl Written<'_> {
         ];
         let used: Vec<&str> = kinds.iter().filter(|(_, count)| *count > 0).map(|(name, _)| *name).collect();
         if used.len() > 1 {
-            return Err(Fault::sanitize(path, format!("one element takes one kind of peer, not {}", used.join(" and "))));
+            return Err(Fault::sanitize(
+                path,
+                format!("one element takes one kind of peer, not {}", used.join(" and ")),
+            ));
         }
         let settings = context.settings;
         let cluster = settings.selected_cluster();
@@ -230,7 +239,13 @@ impl Written<'_> {
 }
 
 /// Application-layer rules of one `toPorts` entry.
-fn check_port_rule(rule: &PortRule, path: &str, ingress: bool, host: bool, context: &mut Context<'_>) -> Result<(), Fault> {
+fn check_port_rule(
+    rule: &PortRule,
+    path: &str,
+    ingress: bool,
+    host: bool,
+    context: &mut Context<'_>,
+) -> Result<(), Fault> {
     let fault = |reason: &str| Err(Fault::sanitize(path, reason));
     let (dns, http) = (l7_count(rule.rules.as_ref(), "dns"), l7_count(rule.rules.as_ref(), "http"));
     let names = rule.server_names.as_deref().unwrap_or_default();
@@ -269,7 +284,9 @@ fn check_port_rule(rule: &PortRule, path: &str, ingress: bool, host: bool, conte
         if http > 0 {
             context.unknown(path, "HTTP rules are not checked");
         }
-        for name in rule.rules.as_ref().and_then(|rules| rules.get("dns")).and_then(Value::as_array).into_iter().flatten() {
+        for name in
+            rule.rules.as_ref().and_then(|rules| rules.get("dns")).and_then(Value::as_array).into_iter().flatten()
+        {
             fqdn(name, path)?;
         }
     }

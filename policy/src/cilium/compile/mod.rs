@@ -11,8 +11,8 @@ mod schema;
 mod take;
 
 pub use enforcement::Enforced;
-pub use model::{Condition, Element, Peers, Port, Ports, Rule};
 pub(crate) use model::index;
+pub use model::{Condition, Element, Peers, Port, Ports, Rule};
 pub use refusal::{Refusal, Stage, Unknown};
 
 use std::collections::BTreeMap;
@@ -23,8 +23,8 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::api::CiliumCidrGroupSpec;
-use super::identity::{Ipcache, Members, View};
 use super::exempt;
+use super::identity::{Ipcache, Members, View};
 use super::settings::{SettingError, Settings};
 use super::version::Version;
 use crate::object;
@@ -83,7 +83,8 @@ impl State {
     pub fn compile(snapshot: &Snapshot, options: Options<'_>) -> Self {
         let (settings, setting_errors) = Settings::read(&snapshot.cluster, options.stated, options.version);
         let members = Members::read(snapshot, &settings);
-        let mut unknown: Vec<Unknown> = members.unknown.iter().map(|what| Unknown::of("CiliumNode", "", what)).collect();
+        let mut unknown: Vec<Unknown> =
+            members.unknown.iter().map(|what| Unknown::of("CiliumNode", "", what)).collect();
         unknown.extend(settings_unknown(&settings));
         let mut taken = take::Taken::default();
         if settings.clusterwide.value {
@@ -98,7 +99,20 @@ impl State {
             unknown.push(Unknown::of(&manifest.key.to_string(), "spec", "settings of single nodes are not read"));
         }
         taken.refused.sort_by(|one, other| one.key.cmp(&other.key));
-        Self { settings, setting_errors, rules: taken.rules, refused: taken.refused, unknown, ipcache, node_ports: node_ports(snapshot) }
+        Self {
+            settings,
+            setting_errors,
+            rules: taken.rules,
+            refused: taken.refused,
+            unknown,
+            ipcache,
+            node_ports: node_ports(snapshot),
+        }
+    }
+
+    /// Names of the nodes, sorted.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.ipcache.nodes()
     }
 
     pub(crate) fn node_ports(&self) -> &[NodePort] {
@@ -137,11 +151,7 @@ fn settings_unknown(settings: &Settings) -> Vec<Unknown> {
 }
 
 /// Groups and their prefixes; the agent passes over a prefix that is none.
-fn groups(
-    snapshot: &Snapshot,
-    refused: &mut Vec<Refusal>,
-    unknown: &mut Vec<Unknown>,
-) -> Vec<super::identity::Group> {
+fn groups(snapshot: &Snapshot, refused: &mut Vec<Refusal>, unknown: &mut Vec<Unknown>) -> Vec<super::identity::Group> {
     let mut groups = Vec::new();
     for manifest in snapshot.of(GROUP, "CiliumCIDRGroup") {
         let spec = manifest.value.get("spec").cloned().unwrap_or(Value::Null);
@@ -158,7 +168,8 @@ fn groups(
         for path in &parsed.unknown {
             unknown.push(Unknown::of(&manifest.key.to_string(), &format!("spec.{path}"), "no such field is known"));
         }
-        let prefixes: Vec<IpNet> = parsed.object.external_cidrs.iter().filter_map(|text| number::prefix(text)).collect();
+        let prefixes: Vec<IpNet> =
+            parsed.object.external_cidrs.iter().filter_map(|text| number::prefix(text)).collect();
         groups.push((manifest.key.name.clone(), labels(&manifest.value), prefixes));
     }
     groups
@@ -209,9 +220,9 @@ impl Context<'_> {
         let services = &self.snapshot.cluster.services;
         let (name, namespace) = (text("/k8sService/serviceName"), text("/k8sService/namespace"));
         if !name.is_empty() {
-            return services.iter().any(|service| {
-                service.name == name && (namespace.is_empty() || service.namespace == namespace)
-            });
+            return services
+                .iter()
+                .any(|service| service.name == name && (namespace.is_empty() || service.namespace == namespace));
         }
         // By label: a snapshot holds no labels of services, so any could be meant.
         entry.get("k8sServiceSelector").is_some() && !services.is_empty()

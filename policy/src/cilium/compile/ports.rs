@@ -162,8 +162,7 @@ pub(super) fn icmps(rules: &[IcmpRule], path: &str) -> Result<Vec<Port>, Fault> 
 /// The type is kept as a port is, so type 0 is every type; and a number that is none is 0 too.
 fn icmp(field: &IcmpField, path: &str) -> Result<Port, Fault> {
     let family = field.family.as_deref().unwrap_or_default();
-    let (protocol, names) =
-        if family == "IPv6" { (protocol::ICMPV6, ICMP_V6) } else { (protocol::ICMP, ICMP_V4) };
+    let (protocol, names) = if family == "IPv6" { (protocol::ICMPV6, ICMP_V6) } else { (protocol::ICMP, ICMP_V4) };
     let text = match &field.icmp_type {
         IntOrString::Int(number) if i32::try_from(*number).is_err() => {
             return Err(Fault::decode(path, "type does not fit 32 bits"));
@@ -174,7 +173,10 @@ fn icmp(field: &IcmpField, path: &str) -> Result<Port, Fault> {
     let named = names.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
     // What Go's strconv.Atoi reads as something other than 0 is a number; everything else must be a name.
     if text != "0" && text.parse::<i64>().unwrap_or_default() == 0 && named.is_none() {
-        return Err(Fault::decode(path, format!("`{text}` is no ICMP type of {}", if family.is_empty() { "IPv4" } else { family })));
+        return Err(Fault::decode(
+            path,
+            format!("`{text}` is no ICMP type of {}", if family.is_empty() { "IPv4" } else { family }),
+        ));
     }
     if !matches!(family, "" | "IPv4" | "IPv6") {
         return Err(Fault::sanitize(path, format!("`{family}` is not a family")));

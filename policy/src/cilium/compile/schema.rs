@@ -17,14 +17,24 @@ use crate::cilium::version::Version;
 /// What a value may be.
 enum Shape {
     Bool,
-    Integer { least: i64, most: i64 },
+    Integer {
+        least: i64,
+        most: i64,
+    },
     Text(fn(&str, Version) -> bool),
     /// An integer, or a text.
     Either(fn(&str, Version) -> bool),
-    List { of: &'static Shape, least: usize, most: usize },
+    List {
+        of: &'static Shape,
+        least: usize,
+        most: usize,
+    },
     /// Any keys.
     Map(&'static Shape),
-    Object { fields: &'static [(&'static str, &'static Shape)], needs: &'static [Need] },
+    Object {
+        fields: &'static [(&'static str, &'static Shape)],
+        needs: &'static [Need],
+    },
 }
 
 /// Which fields must be there.
@@ -57,12 +67,7 @@ static EXPRESSION: Shape = Shape::Object {
 };
 static OPERATOR: Shape = Shape::Text(|text, _| matches!(text, "In" | "NotIn" | "Exists" | "DoesNotExist"));
 static CIDR_RULE: Shape = Shape::Object {
-    fields: &[
-        ("cidr", &PREFIX),
-        ("cidrGroupRef", &GROUP),
-        ("cidrGroupSelector", &SELECTOR),
-        ("except", &PREFIXES),
-    ],
+    fields: &[("cidr", &PREFIX), ("cidrGroupRef", &GROUP), ("cidrGroupSelector", &SELECTOR), ("except", &PREFIXES)],
     needs: &[Need::ExactlyOne(&["cidr", "cidrGroupRef", "cidrGroupSelector"])],
 };
 static CIDR_RULES: Shape = list(&CIDR_RULE);
@@ -73,8 +78,7 @@ static ENTITY_LIST: Shape = list(&ENTITY);
 static NOTHING: Shape = Shape::List { of: &TEXT, least: 0, most: 0 };
 static AUTHENTICATION: Shape =
     Shape::Object { fields: &[("mode", &AUTHENTICATION_MODE)], needs: &[Need::All(&["mode"])] };
-static AUTHENTICATION_MODE: Shape =
-    Shape::Text(|text, _| matches!(text, "disabled" | "required" | "test-always-fail"));
+static AUTHENTICATION_MODE: Shape = Shape::Text(|text, _| matches!(text, "disabled" | "required" | "test-always-fail"));
 static ICMPS: Shape = list(&ICMP_RULE);
 static ICMP_RULE: Shape =
     Shape::Object { fields: &[("fields", &Shape::List { of: &ICMP_FIELD, least: 0, most: 40 })], needs: &[] };
@@ -98,11 +102,7 @@ static PORT_RULE: Shape = Shape::Object {
 static DENY_PORT_RULES: Shape = list(&DENY_PORT_RULE);
 static DENY_PORT_RULE: Shape = Shape::Object { fields: &[("ports", &list(&PORT))], needs: &[] };
 static PORT: Shape = Shape::Object {
-    fields: &[
-        ("port", &PORT_NUMBER),
-        ("endPort", &Shape::Integer { least: 0, most: 65_535 }),
-        ("protocol", &PROTOCOL),
-    ],
+    fields: &[("port", &PORT_NUMBER), ("endPort", &Shape::Integer { least: 0, most: 65_535 }), ("protocol", &PROTOCOL)],
     needs: &[],
 };
 static PORT_NUMBER: Shape = Shape::Text(|text, _| matches(&PATTERNS.port, text));
@@ -166,7 +166,8 @@ static SERVICE: Shape = Shape::Object {
     ],
     needs: &[],
 };
-static PROVIDER_GROUP: Shape = Shape::Object { fields: &[("aws", &Shape::Object { fields: &[], needs: &[] })], needs: &[] };
+static PROVIDER_GROUP: Shape =
+    Shape::Object { fields: &[("aws", &Shape::Object { fields: &[], needs: &[] })], needs: &[] };
 static PROVIDER_GROUPS: Shape = list(&PROVIDER_GROUP);
 
 /// The fields of an element, by direction and verdict.
@@ -242,13 +243,10 @@ static RULE: Shape = Shape::Object {
         Need::AtLeastOne(&["ingress", "ingressDeny", "egress", "egressDeny"]),
     ],
 };
-static RULE_LABEL: Shape = Shape::Object {
-    fields: &[("key", &TEXT), ("source", &TEXT), ("value", &TEXT)],
-    needs: &[Need::All(&["key"])],
-};
+static RULE_LABEL: Shape =
+    Shape::Object { fields: &[("key", &TEXT), ("source", &TEXT), ("value", &TEXT)], needs: &[Need::All(&["key"])] };
 static LOG_VALUE: Shape = Shape::Text(|text, _| text.chars().count() <= 32 && !text.chars().any(char::is_control));
-static OBJECT: Shape =
-    Shape::Object { fields: &[("spec", &RULE), ("specs", &list(&RULE))], needs: &[] };
+static OBJECT: Shape = Shape::Object { fields: &[("spec", &RULE), ("specs", &list(&RULE))], needs: &[] };
 
 struct Patterns {
     value: Regex,
@@ -313,7 +311,11 @@ fn fits(value: &Value, shape: &Shape, path: &str, version: Version) -> Result<()
         },
         (Shape::Either(_), Value::Number(number)) if number.is_i64() => Ok(()),
         (Shape::Text(allowed) | Shape::Either(allowed), Value::String(text)) => {
-            if allowed(text, version) { Ok(()) } else { wrong(&format!("`{text}` is not allowed here")) }
+            if allowed(text, version) {
+                Ok(())
+            } else {
+                wrong(&format!("`{text}` is not allowed here"))
+            }
         }
         (Shape::List { of, least, most }, Value::Array(items)) => {
             if !(*least..=*most).contains(&items.len()) {
@@ -367,9 +369,8 @@ mod tests {
 
     #[test]
     fn the_port_pattern_is_anchored_at_one_end_of_each_half() {
-        let port = |port: &str| {
-            refused(json!({"nodeSelector": {}, "ingress": [{"toPorts": [{"ports": [{"port": port}]}]}]}))
-        };
+        let port =
+            |port: &str| refused(json!({"nodeSelector": {}, "ingress": [{"toPorts": [{"ports": [{"port": port}]}]}]}));
         for passes in ["22", "99999", "1_000x", "http", "_http", "0"] {
             assert_eq!(port(passes), None, "{passes}");
         }
@@ -384,14 +385,16 @@ mod tests {
         assert_eq!(set(json!({"cidr": "010.0.0.5/8"})), None);
         assert_eq!(set(json!({"cidr": "10.0.0.5"})), Some("spec.ingress[0].fromCIDRSet[0].cidr".to_owned()));
         assert_eq!(set(json!({})), Some("spec.ingress[0].fromCIDRSet[0]".to_owned()));
-        assert_eq!(set(json!({"cidr": "10.0.0.0/8", "cidrGroupRef": "x"})), Some("spec.ingress[0].fromCIDRSet[0]".to_owned()));
+        assert_eq!(
+            set(json!({"cidr": "10.0.0.0/8", "cidrGroupRef": "x"})),
+            Some("spec.ingress[0].fromCIDRSet[0]".to_owned())
+        );
     }
 
     #[test]
     fn icmp_types_are_numbers_or_names() {
-        let icmp = |kind: Value| {
-            refused(json!({"nodeSelector": {}, "ingress": [{"icmps": [{"fields": [{"type": kind}]}]}]}))
-        };
+        let icmp =
+            |kind: Value| refused(json!({"nodeSelector": {}, "ingress": [{"icmps": [{"fields": [{"type": kind}]}]}]}));
         assert_eq!(icmp(json!(300)), None, "only texts have a pattern");
         assert_eq!(icmp(json!("Echo")), None);
         assert!(icmp(json!("08")).is_some());

@@ -28,13 +28,7 @@ pub(super) struct Taken {
 }
 
 /// Takes the policies of a kind.
-pub(super) fn policies(
-    snapshot: &Snapshot,
-    kind: &str,
-    settings: &Settings,
-    options: Options<'_>,
-    taken: &mut Taken,
-) {
+pub(super) fn policies(snapshot: &Snapshot, kind: &str, settings: &Settings, options: Options<'_>, taken: &mut Taken) {
     for manifest in snapshot.of(GROUP, kind) {
         let mut context = Context { settings, snapshot, key: &manifest.key, unknown: Vec::new() };
         let fault = match policy(manifest, options.schema, &mut context) {

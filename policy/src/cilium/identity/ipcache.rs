@@ -79,6 +79,7 @@ impl Ipcache {
             cache.put(prefix.trunc(), [Label::cidr(prefix), world]);
         }
         cache.add_groups(groups);
+        cache.reserve_world();
         cache.resolve(settings.cidr_matches().pods);
         cache
     }
@@ -98,6 +99,15 @@ impl Ipcache {
         }
     }
 
+    /// The agent takes the prefixes of length 0 for itself (cilium/cilium:daemon/cmd/hostips-sync.go): no group adds to
+    /// them.
+    fn reserve_world(&mut self) {
+        for prefix in [IpNet::V4(Default::default()), IpNet::V6(Default::default())] {
+            let world = self.world(prefix.addr());
+            self.entries.entry(prefix).and_modify(|labels| *labels = [world].into_iter().collect());
+        }
+    }
+
     fn put(&mut self, prefix: IpNet, labels: impl IntoIterator<Item = Label>) {
         self.entries.entry(prefix).or_default().fill(&labels.into_iter().collect());
     }
@@ -107,7 +117,8 @@ impl Ipcache {
         let prefixes: Vec<IpNet> = self.entries.keys().copied().chain(addresses).collect();
         for prefix in prefixes {
             let mut labels = Labels::default();
-            let node = (prefix.prefix_len() == prefix.max_prefix_len()).then(|| self.nodes.get(&prefix.addr())).flatten();
+            let node =
+                (prefix.prefix_len() == prefix.max_prefix_len()).then(|| self.nodes.get(&prefix.addr())).flatten();
             if let Some(node) = node.and_then(|name| self.members.nodes.get(name)) {
                 labels.insert(Label::reserved("remote-node"));
                 labels.merge(&node.labels);
@@ -196,12 +207,22 @@ impl Ipcache {
         label::world(address, self.families.0, self.families.1)
     }
 
+    /// Names of the nodes, sorted.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.members.nodes.keys().map(String::as_str)
+    }
+
     /// What a node's agent sees. A name that no node has gets a view without addresses of its own.
     pub fn view(&self, node: &str) -> View<'_> {
         let node = self.members.nodes.get(node);
         let mut host: Labels = [Label::reserved("host")].into_iter().collect();
-        for address in node.into_iter().flat_map(|member| &member.own) {
-            host.merge(&self.host_labels(node, *address));
+        if let Some(member) = node {
+            // What only the agent itself finds on the host's interfaces it takes for families in use alone
+            // (cilium/cilium:daemon/cmd/hostips-sync.go).
+            let counts = |address: &&IpAddr| self.has_family(**address) || member.published.contains(*address);
+            for address in member.own.iter().filter(counts) {
+                host.merge(&self.host_labels(node, *address));
+            }
         }
         View { cache: self, host: Identity { number: Identity::HOST, labels: Arc::new(host) }, node }
     }

@@ -209,8 +209,12 @@ fn pod_labels(
     settings: &Settings,
     filter: &LabelFilter,
 ) -> Labels {
-    let mut all: BTreeMap<String, &str> =
-        pod.labels.iter().filter(|(key, _)| !is_ciliums(key)).map(|(key, value)| (key.clone(), value.as_str())).collect();
+    let mut all: BTreeMap<String, &str> = pod
+        .labels
+        .iter()
+        .filter(|(key, _)| !is_ciliums(key))
+        .map(|(key, value)| (key.clone(), value.as_str()))
+        .collect();
     for (key, value) in namespace.into_iter().flatten() {
         all.insert(format!("{NAMESPACE_LABELS}.{key}"), value);
     }

@@ -31,11 +31,7 @@ impl Covering {
     /// The label that a requirement on a prefix looks for. A prefix of length 0 is the world, which is why it does not
     /// match nodes even in the mode where prefixes do.
     fn label(self, prefix: IpNet) -> Label {
-        if prefix.prefix_len() == 0 {
-            label::world(prefix.addr(), self.ipv4, self.ipv6)
-        } else {
-            Label::cidr(prefix)
-        }
+        if prefix.prefix_len() == 0 { label::world(prefix.addr(), self.ipv4, self.ipv6) } else { Label::cidr(prefix) }
     }
 
     /// A prefix less its exceptions.

@@ -79,7 +79,9 @@ mod tests {
 
     #[test]
     fn keys_may_have_one_source() {
-        for good in ["app", "k8s:app", "reserved:host", "node-role.kubernetes.io/control-plane", "any:a/b", "cidr:10.0.0.0/8"] {
+        for good in
+            ["app", "k8s:app", "reserved:host", "node-role.kubernetes.io/control-plane", "any:a/b", "cidr:10.0.0.0/8"]
+        {
             assert_eq!(key(good), Ok(()), "{good}");
         }
         for bad in ["", ":", ":app", "k8s:", "a-b:app", "k8s:a:b", "A/b", "a/b/c", "-a", "a/", "$host"] {

@@ -44,9 +44,11 @@ impl Settings {
                 sources.container = Some((format!("{}/{}", set.namespace, set.name), container));
             }
         }
-        sources.config = cluster.config_maps.iter().find(|map| map.name == CONFIG_MAP).map(|map| {
-            (format!("{}/{}", map.namespace, map.name), &map.data)
-        });
+        sources.config = cluster
+            .config_maps
+            .iter()
+            .find(|map| map.name == CONFIG_MAP)
+            .map(|map| (format!("{}/{}", map.namespace, map.name), &map.data));
         let version = sources.version(version);
         let settings = sources.settings(version);
         (settings, sources.errors)

@@ -194,8 +194,7 @@ impl CasePacket {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
-        let (source, destination) =
-            if direction == Direction::Ingress { (self.peer, host) } else { (host, self.peer) };
+        let (source, destination) = if direction == Direction::Ingress { (self.peer, host) } else { (host, self.peer) };
         Packet::new(source, destination, transport).map_err(|error| error.to_string())
     }
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policy::snapshot::{
-    Cluster, Endpoint, EndpointSlice, Key, Manifest, NamedPort, Namespace, Node, Pod, Snapshot,
-};
+use policy::snapshot::{Cluster, Endpoint, EndpointSlice, Key, Manifest, NamedPort, Namespace, Node, Pod, Snapshot};
 use serde_json::{Value, json};
 
 use super::case::{Case, CaseNode, CasePod};
@@ -25,19 +23,12 @@ pub(super) fn snapshot(case: &Case) -> Result<Snapshot, String> {
     let cluster = Cluster {
         nodes: case.nodes.iter().map(node).collect(),
         pods: case.pods.iter().enumerate().map(|(index, one)| pod(index, one)).collect(),
-        namespaces: namespaces
-            .into_iter()
-            .map(|(name, labels)| Namespace { name: name.to_owned(), labels })
-            .collect(),
+        namespaces: namespaces.into_iter().map(|(name, labels)| Namespace { name: name.to_owned(), labels }).collect(),
         slices: vec![EndpointSlice {
             namespace: "default".to_owned(),
             name: "kubernetes".to_owned(),
             service: "kubernetes".to_owned(),
-            endpoints: vec![Endpoint {
-                addresses: case.kube_api_servers.clone(),
-                ready: true,
-                node: String::new(),
-            }],
+            endpoints: vec![Endpoint { addresses: case.kube_api_servers.clone(), ready: true, node: String::new() }],
             ports: Vec::new(),
         }],
         ..Cluster::default()

@@ -83,7 +83,8 @@ impl World {
     }
 
     /// With a rule for hosts, as an object of its own.
-    pub(crate) fn with(self, spec: Value) -> Self {
+    pub(crate) fn with(self, spec: impl Into<Value>) -> Self {
+        let spec = spec.into();
         let count = self.snapshot.objects.len();
         self.object(json!({"metadata": {"name": format!("p{count}")}, "spec": spec}))
     }

@@ -13,7 +13,8 @@ fn raw() -> World {
     World { schema: false, ..World::new() }
 }
 
-fn element(element: Value) -> Value {
+fn element(element: impl Into<Value>) -> Value {
+    let element = element.into();
     json!({"nodeSelector": {}, "ingress": [element]})
 }
 

@@ -1,4 +1,4 @@
-//! The ways in which Cilium surprises, one test each. The number in a comment is that of the trap.
+//! The ways in which Cilium surprises, one test each.
 
 use policy::cilium::compile::Stage;
 use policy::cilium::question::{Layer, Path, Question, Verdict};
@@ -9,15 +9,17 @@ use serde_json::json;
 
 use crate::cluster::{API, METRICS, NODE, OTHER, PROMETHEUS, SELF, WORLD, World, icmp, ip, packet, tcp, udp};
 
-fn ingress(element: serde_json::Value) -> World {
+fn ingress(element: impl Into<serde_json::Value>) -> World {
+    let element = element.into();
     World::new().with(json!({"nodeSelector": {}, "ingress": [element]}))
 }
 
-fn egress(element: serde_json::Value) -> World {
+fn egress(element: impl Into<serde_json::Value>) -> World {
+    let element = element.into();
     World::new().with(json!({"nodeSelector": {}, "egress": [element]}))
 }
 
-/// 1. cilium/cilium:pkg/policy/rule.go, `mergeL4Filter`: without peers and ports there is no filter to merge.
+/// Trap 1: cilium/cilium:pkg/policy/rule.go, `mergeL4Filter`: without peers and ports there is no filter to merge.
 #[test]
 fn an_empty_element_denies_everyone() {
     let world = ingress(json!({}));
@@ -27,7 +29,7 @@ fn an_empty_element_denies_everyone() {
     assert!(world.emits(WORLD, 22), "the other direction is left alone");
 }
 
-/// 2. cilium/cilium:pkg/k8s/apis/cilium.io/utils/utils.go, `getEndpointSelector`.
+/// Trap 2: cilium/cilium:pkg/k8s/apis/cilium.io/utils/utils.go, `getEndpointSelector`.
 #[test]
 fn an_empty_endpoint_selector_is_pods_of_this_cluster() {
     let world = ingress(json!({"fromEndpoints": [{}]})).change(|cluster| {
@@ -42,7 +44,7 @@ fn an_empty_endpoint_selector_is_pods_of_this_cluster() {
     }
 }
 
-/// 3. cilium/cilium:pkg/labels/cidr.go, `IPStringToLabel`: a prefix of length 0 is the world label, which nodes lack.
+/// Trap 3: cilium/cilium:pkg/labels/cidr.go, `IPStringToLabel`: a prefix of length 0 is the world label, which nodes lack.
 #[test]
 fn everything_as_a_prefix_excludes_nodes_and_pods() {
     for mode in ["", "nodes"] {
@@ -56,7 +58,7 @@ fn everything_as_a_prefix_excludes_nodes_and_pods() {
     assert!(half.admits(OTHER, 22));
 }
 
-/// 4. cilium/cilium:pkg/ipcache/metadata.go, `resolveLabels`: nodes lose their labels of prefixes.
+/// Trap 4: cilium/cilium:pkg/ipcache/metadata.go, `resolveLabels`: nodes lose their labels of prefixes.
 #[test]
 fn the_prefix_of_a_node_works_until_the_node_joins() {
     let known = ingress(json!({"fromCIDR": ["10.0.0.2/32"]}));
@@ -65,7 +67,7 @@ fn the_prefix_of_a_node_works_until_the_node_joins() {
     assert!(unknown.admits(OTHER, 22));
 }
 
-/// 5. cilium/cilium:pkg/policy/api/rule_validation.go; pkg/policy/k8s/cilium_network_policy.go: an update that does not
+/// Trap 5: cilium/cilium:pkg/policy/api/rule_validation.go; pkg/policy/k8s/cilium_network_policy.go: an update that does not
 /// parse leaves the rules of before.
 #[test]
 fn two_kinds_of_peers_are_an_invalid_object_and_an_invalid_update_keeps_the_old_one() {
@@ -95,7 +97,7 @@ fn two_kinds_of_peers_are_an_invalid_object_and_an_invalid_update_keeps_the_old_
     assert_eq!(verdict.verdict, Verdict::Deny, "the old version is enforced: {verdict}");
 }
 
-/// 6. cilium/cilium:pkg/policy/utils/parserules.go: denies carry the default deny of their rule as allows do.
+/// Trap 6: cilium/cilium:pkg/policy/utils/parserules.go: denies carry the default deny of their rule as allows do.
 #[test]
 fn a_rule_with_denies_only_turns_on_default_deny() {
     let deny = json!({"nodeSelector": {}, "ingressDeny": [{"fromCIDR": ["192.0.2.0/24"]}]});
@@ -107,7 +109,7 @@ fn a_rule_with_denies_only_turns_on_default_deny() {
     assert!(!world.admits("192.0.2.7", 22));
 }
 
-/// 7. cilium/cilium:pkg/policy/repository.go, `computePolicyEnforcementAndRules`: only rules with entries are looked at.
+/// Trap 7: cilium/cilium:pkg/policy/repository.go, `computePolicyEnforcementAndRules`: only rules with entries are looked at.
 #[test]
 fn default_deny_without_entries_does_nothing_and_any_other_rule_can_turn_it_on() {
     let world = World::new().with(json!({"nodeSelector": {}, "egress": [{"toEntities": ["all"]}],
@@ -121,7 +123,7 @@ fn default_deny_without_entries_does_nothing_and_any_other_rule_can_turn_it_on()
     assert!(!world.admits(WORLD, 22));
 }
 
-/// 8. cilium/cilium:pkg/policy/types/entry.go: a deny precedes every allow, whatever their specificity.
+/// Trap 8: cilium/cilium:pkg/policy/types/entry.go: a deny precedes every allow, whatever their specificity.
 #[test]
 fn a_deny_beats_a_narrower_allow() {
     let world = World::new().with(json!({"nodeSelector": {},
@@ -136,7 +138,7 @@ fn a_deny_beats_a_narrower_allow() {
     assert!(world.admits(WORLD, 22));
 }
 
-/// 9. cilium/cilium:pkg/policy/api/entity.go.
+/// Trap 9: cilium/cilium:pkg/policy/api/entity.go.
 #[test]
 fn the_cluster_has_nodes_of_other_clusters_and_an_outside_api_server_but_not_their_pods() {
     let with = |entity: &str| {
@@ -159,7 +161,7 @@ fn the_cluster_has_nodes_of_other_clusters_and_an_outside_api_server_but_not_the
     assert!(with("cluster-mesh").admits("10.244.9.9", 22));
 }
 
-/// 10. cilium/cilium:pkg/identity/identity.go, `LookupReservedIdentityByLabels`: identity 7 has both labels.
+/// Trap 10: cilium/cilium:pkg/identity/identity.go, `LookupReservedIdentityByLabels`: identity 7 has both labels.
 #[test]
 fn remote_node_takes_in_api_servers_but_kube_apiserver_no_virtual_address() {
     assert!(ingress(json!({"fromEntities": ["remote-node"]})).admits(API, 22));
@@ -168,7 +170,7 @@ fn remote_node_takes_in_api_servers_but_kube_apiserver_no_virtual_address() {
     assert!(!world.emits("10.0.0.100", 6443));
 }
 
-/// 11. cilium/cilium:pkg/ipcache/metadata.go: a pod is known by its own address.
+/// Trap 11: cilium/cilium:pkg/ipcache/metadata.go: a pod is known by its own address.
 #[test]
 fn pods_such_as_metrics_server_are_no_remote_nodes() {
     let world = ingress(json!({"fromEntities": ["remote-node", "kube-apiserver"],
@@ -177,7 +179,7 @@ fn pods_such_as_metrics_server_are_no_remote_nodes() {
     assert!(!world.admits(METRICS, 10250));
 }
 
-/// 12. cilium/cilium:pkg/k8s/node.go, `ParseNode`: the first address of a type and family only.
+/// Trap 12: cilium/cilium:pkg/k8s/node.go, `ParseNode`: the first address of a type and family only.
 #[test]
 fn a_second_address_of_a_node_is_the_world_to_others_and_the_host_to_itself() {
     let world = ingress(json!({"fromEntities": ["remote-node", "host"]})).change(|cluster| {
@@ -188,7 +190,7 @@ fn a_second_address_of_a_node_is_the_world_to_others_and_the_host_to_itself() {
     assert!(world.admits("10.0.1.3", 22));
 }
 
-/// 13. cilium/cilium:bpf/bpf_host.c: what the host sends to pods is egress of the host.
+/// Trap 13: cilium/cilium:bpf/bpf_host.c: what the host sends to pods is egress of the host.
 #[test]
 fn default_deny_egress_cuts_probes_and_webhooks() {
     let world = egress(json!({"toEntities": ["remote-node", "kube-apiserver"]}));
@@ -198,7 +200,7 @@ fn default_deny_egress_cuts_probes_and_webhooks() {
     assert_eq!(trace.verdict, Verdict::Deny, "judged on the way to a pod as well: {trace}");
 }
 
-/// 14. cilium/cilium:bpf/lib/host_firewall.h: outer packets are the host's own, in both directions.
+/// Trap 14: cilium/cilium:bpf/lib/host_firewall.h: outer packets are the host's own, in both directions.
 #[test]
 fn the_overlay_is_judged_both_ways() {
     let world = World::new().with(json!({"nodeSelector": {},
@@ -212,7 +214,7 @@ fn the_overlay_is_judged_both_ways() {
     assert_eq!(world.ask(&question, &outer).verdict, Verdict::Deny);
 }
 
-/// 15. cilium/cilium:bpf/lib/host_firewall.h: an established flow is judged packet by packet, so a verdict does not ask
+/// Trap 15: cilium/cilium:bpf/lib/host_firewall.h: an established flow is judged packet by packet, so a verdict does not ask
 /// whether the packet is the first of its flow; only a reply is let by, and a reply is no packet of the other direction's
 /// rules.
 #[test]
@@ -222,7 +224,7 @@ fn a_new_deny_cuts_what_was_admitted_before() {
     assert!(!allow.with(json!({"nodeSelector": {}, "ingressDeny": [{"fromEntities": ["world"]}]})).admits(WORLD, 22));
 }
 
-/// 16. cilium/cilium:bpf/bpf_host.c: node ports are translated before the host firewall looks.
+/// Trap 16: cilium/cilium:bpf/bpf_host.c: node ports are translated before the host firewall looks.
 #[test]
 fn node_ports_bypass_host_policy_under_kube_proxy_replacement() {
     let world = ingress(json!({})).change(|cluster| {
@@ -246,7 +248,7 @@ fn node_ports_bypass_host_policy_under_kube_proxy_replacement() {
     assert_eq!(replaced.ask(&question, &packet(Direction::Ingress, WORLD, tcp(30_081))).verdict, Verdict::Deny);
 }
 
-/// 17. cilium/cilium:pkg/labelsfilter/filter.go.
+/// Trap 17: cilium/cilium:pkg/labelsfilter/filter.go.
 #[test]
 fn hostname_and_zone_select_no_node_and_their_negation_selects_every_node() {
     for key in ["kubernetes.io/hostname", "topology.kubernetes.io/zone", "kubernetes.io/os"] {
@@ -262,7 +264,7 @@ fn hostname_and_zone_select_no_node_and_their_negation_selects_every_node() {
     assert!(!World::new().version(Version::OLDEST).with(zone).admits(WORLD, 22), "1.18 keeps the zone");
 }
 
-/// 18. cilium/cilium:pkg/labelsfilter/filter.go: one inclusive pattern drops what none includes.
+/// Trap 18: cilium/cilium:pkg/labelsfilter/filter.go: one inclusive pattern drops what none includes.
 #[test]
 fn a_list_of_labels_to_keep_drops_the_roles_of_nodes() {
     let world = World::new().with(json!({"nodeSelector": {"matchLabels": {"node-role.kubernetes.io/worker": ""}},
@@ -271,7 +273,7 @@ fn a_list_of_labels_to_keep_drops_the_roles_of_nodes() {
     assert!(world.set("labels", "k8s:app").admits(WORLD, 22));
 }
 
-/// 19. cilium/cilium:pkg/policy/types/requirements.go: an empty value is a value.
+/// Trap 19: cilium/cilium:pkg/policy/types/requirements.go: an empty value is a value.
 #[test]
 fn an_empty_value_is_not_true() {
     let select = |selector: serde_json::Value| {
@@ -285,7 +287,7 @@ fn an_empty_value_is_not_true() {
     assert_eq!(select(json!({"matchExpressions": [{"key": key, "operator": "Exists"}]})), [true, true]);
 }
 
-/// 20. cilium/cilium:pkg/policy/l4.go, `keysForRange`; rule.go, `mergeL4Filter`.
+/// Trap 20: cilium/cilium:pkg/policy/l4.go, `keysForRange`; rule.go, `mergeL4Filter`.
 #[test]
 fn icmp_type_0_is_every_type_and_any_is_no_icmp() {
     let zero = ingress(json!({"icmps": [{"fields": [{"type": 0}]}]}));
@@ -298,7 +300,7 @@ fn icmp_type_0_is_every_type_and_any_is_no_icmp() {
     assert!(peer.takes(WORLD, icmp(8)) && peer.takes(WORLD, Transport::Other(50)));
 }
 
-/// 21. cilium/cilium:pkg/policy/l4.go, `keysForRange`; api/rule_validation.go; pkg/endpoint/policy.go,
+/// Trap 21: cilium/cilium:pkg/policy/l4.go, `keysForRange`; api/rule_validation.go; pkg/endpoint/policy.go,
 /// `GetIngressNamedPort`.
 #[test]
 fn ports_are_not_what_they_seem() {
@@ -315,7 +317,7 @@ fn ports_are_not_what_they_seem() {
     assert!(outward.emits(PROMETHEUS, 9090) && !outward.emits(METRICS, 9090) && !outward.emits(PROMETHEUS, 9091));
 }
 
-/// 22. cilium/cilium:pkg/policy/utils/parserules.go, `mergeEndpointSelectors`; rule.go, `mergeL4Filter`.
+/// Trap 22: cilium/cilium:pkg/policy/utils/parserules.go, `mergeEndpointSelectors`; rule.go, `mergeL4Filter`.
 #[test]
 fn empty_ports_match_nothing_while_some_empty_peers_match_everyone() {
     for ports in [json!([{}]), json!([{"ports": []}])] {
@@ -338,7 +340,7 @@ fn empty_ports_match_nothing_while_some_empty_peers_match_everyone() {
     );
 }
 
-/// 23. cilium/cilium:pkg/policy/repository.go, `computePolicyEnforcementAndRules`.
+/// Trap 23: cilium/cilium:pkg/policy/repository.go, `computePolicyEnforcementAndRules`.
 #[test]
 fn modes_deny_everything_or_ignore_everything() {
     let always = World::new().set("enable-policy", "always");
@@ -352,7 +354,7 @@ fn modes_deny_everything_or_ignore_everything() {
     assert_eq!(trace.verdict, Verdict::Allow, "{trace}");
 }
 
-/// 24. cilium/cilium:bpf/lib/host_firewall.h: protocols that are not tracked are dropped up to 1.19 and judged from 1.20
+/// Trap 24: cilium/cilium:bpf/lib/host_firewall.h: protocols that are not tracked are dropped up to 1.19 and judged from 1.20
 /// on; multicast to the host is let by.
 #[test]
 fn untracked_protocols_are_dropped_by_old_versions_and_multicast_is_let_by() {
@@ -360,14 +362,14 @@ fn untracked_protocols_are_dropped_by_old_versions_and_multicast_is_let_by() {
     let question = Question { node: NODE, direction: Direction::Ingress, layer: Layer::Host, path: Path::Device(None) };
     let esp = packet(Direction::Ingress, OTHER, Transport::Other(50));
     assert_eq!(world.ask(&question, &esp).verdict, Verdict::Allow);
-    let old = world.clone().version(Version::V1_19);
+    let old = world.version(Version::V1_19);
     assert_eq!(old.ask(&question, &esp).verdict, Verdict::Deny);
     assert_eq!(old.set("enable-extended-ip-protocols", "true").ask(&question, &esp).verdict, Verdict::Allow);
     let vrrp = Packet::new(ip(OTHER), ip("224.0.0.18"), Transport::Other(112)).expect("IPv4");
     assert_eq!(ingress(json!({})).ask(&question, &vrrp).verdict, Verdict::NotJudged);
 }
 
-/// 25. cilium/cilium:pkg/policy/types/selector.go, `newCIDRSelectorFromRequirements`; api/rule_validation.go.
+/// Trap 25: cilium/cilium:pkg/policy/types/selector.go, `newCIDRSelectorFromRequirements`; api/rule_validation.go.
 #[test]
 fn exceptions_are_of_one_entry_and_a_missing_group_is_empty() {
     let set = json!({"fromCIDRSet": [{"cidr": "192.0.2.0/24", "except": ["192.0.2.128/25"]}]});

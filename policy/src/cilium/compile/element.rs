@@ -91,9 +91,9 @@ impl Written<'_> {
         all.extend(icmps(self.icmps, &format!("{path}.icmps"))?);
         let limited = !self.to_ports.is_empty() || !self.icmps.is_empty();
         let ports: Option<Vec<Port>> = limited.then_some(all);
-        let peers = if self.has_empty_list() || self.is_unresolved_in_old_version(context) {
-            Peers::Nobody
-        } else if selectors.is_empty() && !limited {
+        let nobody =
+            self.has_empty_list() || self.is_unresolved_in_old_version(context) || (selectors.is_empty() && !limited);
+        let peers = if nobody {
             Peers::Nobody
         } else {
             if selectors.is_empty() {

@@ -4,6 +4,7 @@
 mod element;
 mod enforcement;
 mod model;
+mod node_port;
 mod number;
 mod ports;
 mod refusal;
@@ -13,22 +14,21 @@ mod take;
 pub use enforcement::Enforced;
 pub(crate) use model::index;
 pub use model::{Condition, Element, Peers, Port, Ports, Rule};
+pub(crate) use node_port::NodePort;
 pub use refusal::{Refusal, Stage, Unknown};
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::Value;
 
 use super::api::CiliumCidrGroupSpec;
-use super::exempt;
 use super::identity::{Ipcache, Members, View};
 use super::settings::{SettingError, Settings};
 use super::version::Version;
 use crate::object;
-use crate::snapshot::{Key, Service, Snapshot};
+use crate::snapshot::{Key, Snapshot};
 
 /// API group of Cilium's objects.
 const GROUP: &str = "cilium.io";
@@ -70,14 +70,6 @@ pub struct State {
     node_ports: Vec<NodePort>,
 }
 
-/// A node port of a service.
-#[derive(Clone, Debug)]
-pub(crate) struct NodePort {
-    pub(crate) protocol: u8,
-    pub(crate) port: u16,
-    pub(crate) backends: Vec<IpAddr>,
-}
-
 impl State {
     /// Compiles a snapshot.
     pub fn compile(snapshot: &Snapshot, options: Options<'_>) -> Self {
@@ -99,15 +91,18 @@ impl State {
             unknown.push(Unknown::of(&manifest.key.to_string(), "spec", "settings of single nodes are not read"));
         }
         taken.refused.sort_by(|one, other| one.key.cmp(&other.key));
-        Self {
+        let mut state = Self {
             settings,
             setting_errors,
             rules: taken.rules,
             refused: taken.refused,
             unknown,
             ipcache,
-            node_ports: node_ports(snapshot),
-        }
+            node_ports: node_port::read(&snapshot.cluster),
+        };
+        let led = node_port::unknown(&state);
+        state.unknown.extend(led);
+        state
     }
 
     /// Names of the nodes, sorted.
@@ -173,25 +168,6 @@ fn groups(snapshot: &Snapshot, refused: &mut Vec<Refusal>, unknown: &mut Vec<Unk
         groups.push((manifest.key.name.clone(), labels(&manifest.value), prefixes));
     }
     groups
-}
-
-/// Node ports with the addresses behind them.
-fn node_ports(snapshot: &Snapshot) -> Vec<NodePort> {
-    let cluster = &snapshot.cluster;
-    let of = |service: &Service| -> Vec<IpAddr> {
-        let slices = cluster.slices.iter();
-        let own = slices.filter(|slice| slice.namespace == service.namespace && slice.service == service.name);
-        own.flat_map(|slice| slice.endpoints.iter().flat_map(|endpoint| endpoint.addresses.iter().copied())).collect()
-    };
-    let mut ports = Vec::new();
-    for service in &cluster.services {
-        for port in &service.ports {
-            if let (Some(number), Some(protocol)) = (port.node_port, exempt::protocol(port)) {
-                ports.push(NodePort { protocol, port: number, backends: of(service) });
-            }
-        }
-    }
-    ports
 }
 
 /// `metadata.labels`.

@@ -7,8 +7,6 @@
 mod icmp;
 mod nodeport;
 
-pub(super) use nodeport::number as protocol;
-
 use std::fmt;
 use std::net::IpAddr;
 
@@ -93,7 +91,7 @@ pub fn exemption(state: &State, view: &View<'_>, question: &Question<'_>, packet
         Direction::Egress if !view.identity(source).is_host() => return Some(Exemption::NotFromHost(source)),
         Direction::Egress => {}
         _ => {
-            if let Some(port) = nodeport::translated(state, view, question, packet) {
+            if let Some(port) = nodeport::translated(state, view, packet) {
                 return Some(Exemption::Translated(port));
             }
             if !view.identity(destination).is_host() {

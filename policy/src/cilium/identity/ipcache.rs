@@ -212,6 +212,11 @@ impl Ipcache {
         self.members.nodes.keys().map(String::as_str)
     }
 
+    /// Whether an address is a node's own.
+    pub fn is_node(&self, address: IpAddr) -> bool {
+        self.members.nodes.values().any(|member| member.own.contains(&address))
+    }
+
     /// What a node's agent sees. A name that no node has gets a view without addresses of its own.
     pub fn view(&self, node: &str) -> View<'_> {
         let node = self.members.nodes.get(node);

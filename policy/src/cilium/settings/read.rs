@@ -109,7 +109,7 @@ impl Sources<'_> {
             let (_, tag) = name.rsplit_once(':')?;
             tag.parse().ok().map(|value| Setting { value, origin: Origin::Image(container.image.clone()) })
         });
-        tagged.unwrap_or(Setting { value: Version::default(), origin: Origin::Default })
+        tagged.unwrap_or_else(|| Setting { value: Version::default(), origin: Origin::Default })
     }
 
     fn get<T>(&mut self, key: &'static str, read: fn(&str) -> Result<T, String>, default: T) -> Setting<T> {

@@ -46,6 +46,8 @@ pub struct Node {
     pub provider_id: String,
     /// `status.nodeInfo.kubeletVersion`; tells distributions.
     pub kubelet_version: String,
+    /// Name of the cluster it belongs to, where clusters are meshed; empty for the one at hand.
+    pub cluster: String,
 }
 
 /// A pod.
@@ -69,6 +71,10 @@ pub struct Pod {
     pub service_account: String,
     /// Ports of its containers that have a name.
     pub ports: Vec<NamedPort>,
+    /// Name of the cluster it belongs to, where clusters are meshed; empty for the one at hand.
+    pub cluster: String,
+    /// Whether it is known to have no CiliumEndpoint, as one that was started before the agent.
+    pub unmanaged: bool,
 }
 
 /// A port with a name.

@@ -1,0 +1,278 @@
+//! Identities with their addresses, and which of them a selector selects.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ipnet::IpNet;
+
+use crate::cilium::compile::State;
+use crate::cilium::identity::{Aggregate, Identity, View};
+use crate::cilium::label::{ANY, CIDR, Label, Labels, RESERVED};
+use crate::cilium::selector::{CidrSelector, Requirement, Selector};
+use crate::cilium::settings::CidrMatchMode;
+use crate::cilium::version::Version;
+use crate::object::Operator;
+use crate::packet::IpSet;
+
+/// Every identity that some address has, and the aggregate identities after them.
+pub(super) struct Universe<'s> {
+    identities: Vec<(Identity, IpSet)>,
+    /// Which identities each aggregate stands for.
+    members: Vec<Mask>,
+    /// Identities and aggregates by the keys of their labels, with the label.
+    keys: HashMap<String, Vec<(Label, usize)>>,
+    /// The same for labels that are prefixes.
+    prefixes: Vec<(IpNet, usize)>,
+    /// Whom prefixes and groups may select at all.
+    open: Mask,
+    mode: CidrMatchMode,
+    state: &'s State,
+}
+
+/// A set of positions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mask(Vec<u64>);
+
+impl<'s> Universe<'s> {
+    pub(super) fn new(state: &'s State, view: &View<'_>) -> Self {
+        let identities: Vec<(Identity, IpSet)> = addresses(view).into_iter().collect();
+        let mode = state.settings.cidr_matches();
+        let aggregates: &[Aggregate] =
+            if state.settings.version.value >= Version::V1_20 { &Aggregate::ALL } else { &[] };
+        let mut universe = Self {
+            members: aggregates
+                .iter()
+                .map(|aggregate| {
+                    let of =
+                        |(_, (identity, _)): &(usize, &(Identity, IpSet))| identity.aggregate() == Some(*aggregate);
+                    identities.iter().enumerate().filter(of).map(|(at, _)| at).collect()
+                })
+                .collect(),
+            identities,
+            keys: HashMap::new(),
+            prefixes: Vec::new(),
+            open: Mask::default(),
+            mode,
+            state,
+        };
+        let labels: Vec<Labels> = universe
+            .identities
+            .iter()
+            .map(|(identity, _)| (*identity.labels).clone())
+            .chain(aggregates.iter().map(|aggregate| aggregate.labels().clone()))
+            .collect();
+        for (at, labels) in labels.iter().enumerate() {
+            universe.index(at, labels);
+        }
+        universe
+    }
+
+    fn index(&mut self, at: usize, labels: &Labels) {
+        for label in labels.iter() {
+            self.keys.entry(label.key.clone()).or_default().push((label.clone(), at));
+            self.prefixes.extend(label.prefix().map(|prefix| (prefix, at)));
+        }
+        let open = if labels.is_world() {
+            true
+        } else if labels.is_node() {
+            self.mode.nodes
+        } else {
+            self.mode.pods
+        };
+        if open {
+            self.open.insert(at);
+        }
+    }
+
+    /// How many positions there are, aggregates included.
+    fn len(&self) -> usize {
+        self.identities.len() + self.members.len()
+    }
+
+    fn everyone(&self) -> Mask {
+        (0..self.len()).collect()
+    }
+
+    /// The identities that a selector selects, themselves or by way of their aggregate.
+    pub(super) fn select(&self, selector: &Selector) -> Mask {
+        let mut selected = match selector {
+            Selector::Everyone => self.everyone(),
+            Selector::Labels(requirements) => self.all_of(requirements, |requirement| self.satisfying(requirement)),
+            Selector::Cidr(cidr) => self.covered(cidr),
+            Selector::Unknown(_) => Mask::default(),
+        };
+        for (index, members) in self.members.iter().enumerate() {
+            if selected.contains(self.identities.len() + index) {
+                selected.add(members);
+            }
+        }
+        selected
+    }
+
+    fn covered(&self, selector: &CidrSelector) -> Mask {
+        let mut covered = self.all_of(&selector.requirements, |requirement| {
+            if selector.encoded && !requirement.values.is_empty() {
+                let values = requirement.values.iter().map(|value| {
+                    let label = requirement.encoded(value);
+                    self.having(&label, |_| true)
+                });
+                let found = values.fold(Mask::default(), |mut found, one| {
+                    found.add(&one);
+                    found
+                });
+                return if requirement.operator == Operator::NotIn { self.complement(&found) } else { found };
+            }
+            let mut satisfying = self.satisfying(requirement);
+            if !selector.encoded {
+                satisfying.add(&self.under_everything(requirement));
+            }
+            satisfying
+        });
+        covered.keep(&self.open);
+        covered
+    }
+
+    /// With prefixes matching pods, whoever has a prefix is under the one of length 0, which stands as a world label.
+    fn under_everything(&self, requirement: &Requirement) -> Mask {
+        let settings = &self.state.settings;
+        if !self.mode.pods || requirement.label.source != RESERVED {
+            return Mask::default();
+        }
+        let key = requirement.label.key.as_str();
+        let four = settings.ipv4.value && matches!(key, "world" | "world-ipv4");
+        let six = settings.ipv6.value && matches!(key, "world" | "world-ipv6");
+        let under = self.prefixes.iter().filter(|(prefix, _)| match prefix {
+            IpNet::V4(_) => four,
+            IpNet::V6(_) => six,
+        });
+        under.map(|(_, at)| *at).collect()
+    }
+
+    fn all_of(&self, requirements: &[Requirement], satisfying: impl Fn(&Requirement) -> Mask) -> Mask {
+        let mut all = self.everyone();
+        for requirement in requirements {
+            all.keep(&satisfying(requirement));
+        }
+        all
+    }
+
+    fn satisfying(&self, requirement: &Requirement) -> Mask {
+        let among = |label: &Label| requirement.values.contains(&label.value);
+        match requirement.operator {
+            Operator::In => self.having(&requirement.label, among),
+            Operator::Exists => self.having(&requirement.label, |_| true),
+            Operator::NotIn => self.complement(&self.having(&requirement.label, among)),
+            Operator::DoesNotExist => self.complement(&self.having(&requirement.label, |_| true)),
+        }
+    }
+
+    /// Who has a label that is found by the one wanted and suits.
+    fn having(&self, wanted: &Label, suits: impl Fn(&Label) -> bool) -> Mask {
+        if wanted.source == CIDR {
+            let Some(prefix) = wanted.prefix() else { return Mask::default() };
+            let within = self.prefixes.iter().filter(|(own, _)| prefix.contains(own));
+            return if suits(wanted) { within.map(|(_, at)| *at).collect() } else { Mask::default() };
+        }
+        let found = self.keys.get(&wanted.key).into_iter().flatten();
+        let of_source = found.filter(|(label, _)| wanted.source == ANY || wanted.source == label.source);
+        let mut first: BTreeMap<usize, &Label> = BTreeMap::new();
+        for (label, at) in of_source {
+            first.entry(*at).or_insert(label);
+        }
+        first.into_iter().filter(|(_, label)| suits(label)).map(|(at, _)| at).collect()
+    }
+
+    fn complement(&self, mask: &Mask) -> Mask {
+        (0..self.len()).filter(|at| !mask.contains(*at)).collect()
+    }
+
+    /// The addresses of identities.
+    pub(super) fn addresses(&self, mask: &Mask) -> IpSet {
+        if self.identities.iter().enumerate().all(|(at, _)| mask.contains(at)) {
+            return IpSet::all();
+        }
+        let mut chosen: Vec<IpSet> = self.iter(mask).map(|(_, addresses)| addresses.clone()).collect();
+        // Halves instead of one at a time, so that long lists are not walked again and again.
+        while chosen.len() > 1 {
+            chosen =
+                chosen.chunks(2).map(|pair| pair.iter().skip(1).fold(pair[0].clone(), |a, b| a.union(b))).collect();
+        }
+        chosen.pop().unwrap_or_else(IpSet::empty)
+    }
+
+    /// Identities with their addresses.
+    pub(super) fn iter<'u>(&'u self, mask: &'u Mask) -> impl Iterator<Item = (&'u Identity, &'u IpSet)> {
+        let chosen = self.identities.iter().enumerate().filter(|(at, _)| mask.contains(*at));
+        chosen.map(|(_, (identity, addresses))| (identity, addresses))
+    }
+}
+
+/// The addresses of each identity: each prefix without those within it.
+fn addresses(view: &View<'_>) -> BTreeMap<Identity, IpSet> {
+    let mut prefixes = view.prefixes();
+    for text in ["0.0.0.0/0", "::/0"] {
+        let all: IpNet = text.parse().expect("a constant prefix");
+        prefixes.entry(all).or_insert_with(|| view.outside(all.addr()));
+    }
+    // By address and then by length, so that what contains a prefix stands before it.
+    let mut within: HashMap<IpNet, Vec<IpNet>> = HashMap::new();
+    let mut around: Vec<IpNet> = Vec::new();
+    for prefix in prefixes.keys() {
+        while around.last().is_some_and(|outer| !outer.contains(prefix)) {
+            around.pop();
+        }
+        if let Some(outer) = around.last() {
+            within.entry(*outer).or_default().push(*prefix);
+        }
+        around.push(*prefix);
+    }
+    let mut plain: BTreeMap<Identity, Vec<IpNet>> = BTreeMap::new();
+    let mut sets: BTreeMap<Identity, IpSet> = BTreeMap::new();
+    for (prefix, identity) in prefixes {
+        match within.get(&prefix) {
+            None => plain.entry(identity).or_default().push(prefix),
+            Some(inner) => {
+                let rest = IpSet::from(prefix).difference(&inner.iter().copied().collect());
+                let set = sets.entry(identity).or_insert_with(IpSet::empty);
+                *set = set.union(&rest);
+            }
+        }
+    }
+    for (identity, prefixes) in plain {
+        let set = sets.entry(identity).or_insert_with(IpSet::empty);
+        *set = set.union(&prefixes.into_iter().collect());
+    }
+    sets
+}
+
+impl Mask {
+    pub(super) fn contains(&self, at: usize) -> bool {
+        self.0.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    fn insert(&mut self, at: usize) {
+        if self.0.len() <= at / 64 {
+            self.0.resize(at / 64 + 1, 0);
+        }
+        self.0[at / 64] |= 1 << (at % 64);
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        self.0.iter_mut().zip(&other.0).for_each(|(word, more)| *word |= more);
+    }
+
+    fn keep(&mut self, other: &Self) {
+        self.0.truncate(other.0.len());
+        self.0.iter_mut().zip(&other.0).for_each(|(word, kept)| *word &= kept);
+    }
+}
+
+impl FromIterator<usize> for Mask {
+    fn from_iter<I: IntoIterator<Item = usize>>(positions: I) -> Self {
+        let mut mask = Self::default();
+        positions.into_iter().for_each(|at| mask.insert(at));
+        mask
+    }
+}

@@ -1,0 +1,34 @@
+//! Named ports of peers (cilium/cilium:pkg/types/portmap.go).
+
+use std::collections::BTreeMap;
+
+use super::Identity;
+
+/// Port numbers by identity, name and protocol.
+///
+/// A name that one identity has with several numbers is not usable for that identity.
+#[derive(Clone, Debug, Default)]
+pub struct NamedPorts(BTreeMap<(Identity, String, u8), Option<u16>>);
+
+impl NamedPorts {
+    /// Adds what one pod calls its ports.
+    pub fn add(&mut self, identity: &Identity, name: &str, protocol: u8, port: u16) {
+        if port == 0 {
+            return;
+        }
+        self.0
+            .entry((identity.clone(), name.to_owned(), protocol))
+            .and_modify(|known| *known = known.filter(|known| *known == port))
+            .or_insert(Some(port));
+    }
+
+    /// The number of a name.
+    pub fn get(&self, identity: &Identity, name: &str, protocol: u8) -> Option<u16> {
+        self.0.get(&(identity.clone(), name.to_owned(), protocol)).copied().flatten()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

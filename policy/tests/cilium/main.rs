@@ -1,0 +1,9 @@
+//! Cilium: what its traps do, what its tables say, and that the two ways of judging agree.
+
+mod agree;
+mod cluster;
+mod datapath;
+mod identities;
+mod objects;
+mod tables;
+mod traps;

@@ -1,0 +1,182 @@
+//! Which objects are refused, by whom, and what is not known about others.
+
+use policy::cilium::compile::Stage;
+use serde_json::{Value, json};
+
+use crate::cluster::{NODE, WORLD, World};
+
+fn refused(world: World, spec: Value) -> Option<Stage> {
+    world.with(spec).compile().refused.first().map(|refusal| refusal.stage)
+}
+
+fn raw() -> World {
+    World { schema: false, ..World::new() }
+}
+
+fn element(element: impl Into<Value>) -> Value {
+    let element = element.into();
+    json!({"nodeSelector": {}, "ingress": [element]})
+}
+
+/// cilium/cilium:pkg/policy/api/rule_validation_test.go, as facts, as far as it is about hosts.
+#[test]
+fn the_agent_refuses_what_its_table_says() {
+    let ports = |ports: Value| element(json!({"toPorts": [{"ports": ports}]}));
+    let http = json!([{"ports": [{"port": "80", "protocol": "TCP"}], "rules": {"http": [{}]}}]);
+    let dns = json!([{"ports": [{"port": "53", "protocol": "ANY"}], "rules": {"dns": [{"matchPattern": "*"}]}}]);
+    let many: Vec<Value> = (1..=41).map(|port: u16| json!({"port": port.to_string()})).collect();
+    let bad = [
+        json!({"nodeSelector": {}}),
+        json!({"nodeSelector": {}, "ingress": []}),
+        json!({"nodeSelector": {}, "endpointSelector": {}, "ingress": [{}]}),
+        json!({"ingress": [{}]}),
+        json!({"nodeSelector": {"matchLabels": {"a:b:c": ""}}, "ingress": [{}]}),
+        element(json!({"fromEntities": ["host"], "fromCIDR": ["10.0.0.0/8"]})),
+        element(json!({"fromEntities": ["node"]})),
+        element(json!({"fromCIDR": ["10.0.0.0/33"]})),
+        element(json!({"fromCIDRSet": [{"cidr": "10.0.0.1"}]})),
+        element(json!({"fromCIDRSet": [{}]})),
+        element(json!({"fromCIDRSet": [{"cidr": "10.0.0.0/8", "cidrGroupRef": "x"}]})),
+        element(json!({"fromCIDRSet": [{"cidr": "10.0.0.0/8", "except": ["11.0.0.0/9"]}]})),
+        element(json!({"fromNodes": [{}]})),
+        element(json!({"icmps": [{"fields": [{"type": 8}]}], "toPorts": [{"ports": [{"port": "22"}]}]})),
+        element(json!({"icmps": [{"fields": [{"type": 8, "family": "IPv5"}]}]})),
+        ports(json!(many)),
+        ports(json!([{"port": ""}])),
+        ports(json!([{"protocol": "VRRP"}])),
+        ports(json!([{"port": "99999"}])),
+        ports(json!([{"port": "-1"}])),
+        ports(json!([{"port": "22", "protocol": "ICMP"}])),
+        element(json!({"toPorts": http})),
+        json!({"nodeSelector": {}, "egress": [{"toPorts": http}]}),
+        element(json!({"toPorts": dns})),
+        json!({"nodeSelector": {}, "egress": [{"toFQDNs": [{"matchName": "a b"}]}]}),
+    ];
+    for rule in bad {
+        assert_eq!(refused(raw(), rule.clone()), Some(Stage::Sanitize), "{rule}");
+    }
+    let good = [
+        element(json!({"fromCIDR": ["10.0.0.1"]})),
+        element(json!({"fromEntities": ["world-ipv4"]})),
+        ports(json!([{"port": "22", "protocol": "tcp"}])),
+        json!({"nodeSelector": {}, "egress": [{"toPorts": dns}]}),
+        json!({"nodeSelector": {}, "egress": [{"toFQDNs": [{"matchName": "a.example"}]}]}),
+        element(json!({"fromEntities": ["host"], "fromCIDR": []})),
+        json!({"nodeSelector": null, "ingress": [{}]}),
+    ];
+    for rule in good {
+        assert_eq!(refused(raw(), rule.clone()), None, "{rule}");
+    }
+}
+
+/// cilium/cilium:pkg/policy/api/icmp.go, `UnmarshalJSON`.
+#[test]
+fn names_of_icmp_types_are_checked_when_the_object_is_decoded() {
+    for field in [json!({"type": "NoSuch"}), json!({"type": "Redirect", "family": "IPv6"}), json!({"type": 1.5})] {
+        let rule = element(json!({"icmps": [{"fields": [field]}]}));
+        assert_eq!(refused(raw(), rule.clone()), Some(Stage::Decode), "{rule}");
+    }
+    assert_eq!(refused(raw(), element(json!({"toPorts": [{"ports": [{"port": 22}]}]}))), Some(Stage::Decode));
+}
+
+/// cilium/cilium:pkg/k8s/apis/cilium.io/client/crds/v2/ciliumclusterwidenetworkpolicies.yaml.
+#[test]
+fn the_schema_goes_first() {
+    assert_eq!(refused(World::new(), element(json!({"fromCIDR": ["10.0.0.1"]}))), Some(Stage::Schema));
+    assert_eq!(refused(World::new(), element(json!({"fromEntities": ["world-ipv4"]}))), Some(Stage::Schema));
+    let upper = |protocol: &str| element(json!({"toPorts": [{"ports": [{"port": "22", "protocol": protocol}]}]}));
+    assert_eq!(refused(World::new(), upper("tcp")), Some(Stage::Schema));
+    assert_eq!(refused(World::new(), upper("TCP")), None);
+    assert_eq!(refused(World::new(), json!({"nodeSelector": null, "ingress": [{}]})), Some(Stage::Schema));
+}
+
+/// cilium/cilium:pkg/k8s/apis/cilium.io/v2/ccnp_types.go, `Parse`.
+#[test]
+fn one_bad_rule_spoils_its_object() {
+    let world = raw().object(json!({"metadata": {"name": "p"},
+        "spec": {"nodeSelector": {}, "ingress": [{}]}, "specs": [{"nodeSelector": {}, "ingress": []}]}));
+    let state = world.compile();
+    assert_eq!(state.refused[0].path, "specs[0]");
+    assert!(world.admits(WORLD, 22));
+}
+
+/// cilium/cilium:pkg/k8s/apis/cilium.io/v2/cnp_types.go, `Parse`.
+#[test]
+fn a_namespaced_policy_has_no_hosts() {
+    let world = World::new().object(json!({"kind": "CiliumNetworkPolicy", "metadata": {"name": "p", "namespace": "x"},
+        "spec": {"nodeSelector": {}, "ingress": [{}]}}));
+    assert_eq!(world.compile().refused[0].stage, Stage::Sanitize);
+}
+
+#[test]
+fn spec_and_specs_are_pooled() {
+    let world = World::new().object(json!({"metadata": {"name": "p"},
+        "spec": {"nodeSelector": {}, "ingress": [{"fromEntities": ["host"]}]},
+        "specs": [{"nodeSelector": {}, "ingress": [{"fromCIDR": ["192.0.2.0/24"]}]}]}));
+    assert!(world.admits("192.0.2.7", 22) && !world.admits(WORLD, 22));
+}
+
+/// cilium/cilium:pkg/policy/rule.go, `matchesSubject`.
+#[test]
+fn rules_for_pods_never_apply_to_hosts() {
+    let world = World::new()
+        .with(json!({"endpointSelector": {"matchLabels": {"reserved:host": ""}}, "ingress": [{}]}))
+        .with(json!({"nodeSelector": {"matchLabels": {"host": ""}}, "egress": [{}]}));
+    assert!(world.admits(WORLD, 22));
+    assert!(!world.emits(WORLD, 22), "a bare key takes the reserved label");
+}
+
+#[test]
+fn what_is_not_known_is_listed_with_its_path() {
+    let unknown = |world: World| -> Vec<String> {
+        world.compile().unknown.iter().map(|one| format!("{} {}", one.object, one.path)).collect()
+    };
+    let key = "CiliumClusterwideNetworkPolicy/p0";
+    for (spec, path) in [
+        (json!({"nodeSelector": {}, "ingress": [{"fromEntitys": []}]}), "spec.ingress.0.fromEntitys"),
+        (json!({"nodeSelector": {}, "egress": [{"toFQDNs": [{"matchName": "a.example"}]}]}), "spec.egress[0]"),
+        (json!({"nodeSelector": {}, "ingress": [{"fromGroups": [{"aws": {}}]}]}), "spec.ingress[0]"),
+    ] {
+        assert_eq!(unknown(World::new().with(spec)), [format!("{key} {path}")]);
+    }
+    assert_eq!(unknown(World::new().set("label-prefix-file", "/x")), ["cilium-config label-prefix-file"]);
+    let config = World::new().object(json!({"kind": "CiliumNodeConfig", "metadata": {"name": "c", "namespace": "n"}}));
+    assert_eq!(unknown(config), ["CiliumNodeConfig/n/c spec"]);
+    assert_eq!(unknown(World::new()), [""; 0]);
+}
+
+#[test]
+fn a_trace_names_object_rule_and_reason_as_text_and_as_json() {
+    let world = World::new().with(json!({"nodeSelector": {}, "ingress": [
+        {"fromEntities": ["host"]},
+        {"fromEntities": ["world"], "toPorts": [{"ports": [{"port": "443", "protocol": "TCP"}]}]}]}));
+    let trace = world.trace(policy::packet::Direction::Ingress, WORLD, crate::cluster::tcp(22));
+    let text = trace.to_string();
+    for line in [
+        "peer 8.8.8.8 is 9 [reserved:world-ipv4]",
+        "CiliumClusterwideNetworkPolicy/p0 spec.ingress[0] is for other peers: reserved:host=",
+        "CiliumClusterwideNetworkPolicy/p0 spec.ingress[1] is for other ports: TCP 443",
+        "nothing allows it, and CiliumClusterwideNetworkPolicy/p0 spec turns on default deny",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(text.ends_with("deny"), "{text}");
+    let json = serde_json::to_value(&trace).expect("plain data");
+    assert_eq!(json["verdict"], "deny");
+    assert_eq!(json["steps"][1]["path"], "spec.ingress[0]");
+    assert_eq!(json["steps"][3]["step"], "default-deny");
+    assert!(world.compile().view(NODE).subject().is_some());
+}
+
+/// cilium/cilium:pkg/policy/types/auth.go, pkg/policy/l4.go: an allow may ask for more.
+#[test]
+fn allows_on_a_condition_are_told_apart() {
+    use policy::cilium::compile::Condition;
+    let world = World::new().with(element(json!({"fromEntities": ["world"], "authentication": {"mode": "required"}})));
+    let trace = world.trace(policy::packet::Direction::Ingress, WORLD, crate::cluster::tcp(22));
+    assert_eq!(trace.condition, Some(Condition::Authentication));
+    let dns = json!([{"ports": [{"port": "53", "protocol": "UDP"}], "rules": {"dns": [{"matchPattern": "*"}]}}]);
+    let world = World::new().with(json!({"nodeSelector": {}, "egress": [{"toPorts": dns}]}));
+    let trace = world.trace(policy::packet::Direction::Egress, WORLD, crate::cluster::udp(53));
+    assert_eq!(trace.condition, Some(Condition::Proxy));
+}

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use cluster::{
     Cluster, ConfigMap, Container, DaemonSet, Endpoint, EndpointPort, EndpointSlice, NamedPort, Namespace, Node, Pod,
-    Service, ServicePort,
+    Service, ServiceAccount, ServicePort,
 };
 pub use manifest::{Key, Manifest, Source};
 

@@ -1,0 +1,34 @@
+//! One packet, step by step, the way the kernel takes it through Calico's chains.
+//!
+//! ```text
+//! for the host       raw PREROUTING  mangle PREROUTING  (DNAT)  filter INPUT
+//! from the host      raw OUTPUT  (DNAT)  filter OUTPUT  mangle POSTROUTING
+//! through the host   raw PREROUTING  mangle PREROUTING  (DNAT)  filter FORWARD
+//! ```
+//!
+//! Written apart from `evaluate`; the two share the compiled state and nothing else.
+
+mod chain;
+mod matching;
+mod step;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use step::{Hook, Outcome, Stage, Step, Trace, Verdict};
+
+use super::question::{Path, Question};
+use super::state::State;
+use crate::packet::Packet;
+
+/// What a node does with a packet, and why.
+pub fn trace(state: &State, question: &Question, packet: &Packet) -> Trace {
+    let mut walk = walk::Walk::new(state, question, packet);
+    let verdict = match &question.path {
+        Path::Ingress(interface) => walk.ingress(interface),
+        Path::Egress(interface) => walk.egress(interface),
+        Path::Forward { from, to } => walk.forward(from, to),
+        Path::Local(interface) => walk.local(interface),
+    };
+    walk.finish(verdict)
+}

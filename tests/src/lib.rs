@@ -20,6 +20,7 @@ pub mod scratch;
 pub mod server;
 pub mod upstream;
 pub mod variants;
+pub mod verdicts;
 
 pub use error::{Error, Result};
 

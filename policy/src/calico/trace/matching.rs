@@ -69,7 +69,7 @@ fn peer(
     for id in &peer.not_sets {
         require(!has(id), || fault(format!("among {}", state.set(*id).meaning)))?;
     }
-    for id in &peer.service {
+    if let Some(id) = &peer.service {
         require(has(id), || fault(format!("not among {}", state.set(*id).meaning)))?;
     }
     let listed = |ranges: &[(u16, u16)], named: &[SetId]| {

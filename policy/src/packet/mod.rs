@@ -3,7 +3,15 @@
 //! A packet is what a host policy can tell apart: addresses, protocol number, and ports or ICMP type and code. Whether
 //! it belongs to a known connection is not part of it: everything is judged as the first packet of its flow.
 
+mod address;
+mod cube;
+mod interval;
+mod listing;
+mod ports;
 pub mod protocol;
+mod sample;
+mod set;
+mod space;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +20,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::net::Family;
 use protocol::Shape;
+
+pub use address::IpSet;
+pub use cube::Cube;
+pub use ports::{IcmpSet, PortSet};
+pub use protocol::ProtocolSet;
+pub use sample::Preference;
+pub use set::PacketSet;
+pub use space::{Exhausted, Label, Region, Space};
 
 /// Which way a packet passes a host. Not part of a packet: the same packet leaves one host and enters another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ mod address;
 pub mod api;
 pub mod compile;
 pub mod endpoint;
+pub mod evaluate;
 pub mod question;
 pub mod selector;
 pub mod settings;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use policy::calico::compile::{Assumptions, compile};
 use policy::calico::endpoint::Interface;
+use policy::calico::evaluate::evaluate;
 use policy::calico::question::{Conntrack, Path, Question, Workloads};
 use policy::calico::settings::Dataplane;
 use policy::calico::state::{Stage, State};
 use policy::calico::trace::{Trace, trace};
 use policy::calico::version::Version;
-use policy::packet::{Packet, PacketError, Transport, protocol};
+use policy::packet::{Exhausted, Packet, PacketError, PacketSet, Transport, protocol};
 use policy::snapshot::{Cluster, Container, DaemonSet, Key, Manifest, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -135,6 +136,19 @@ pub enum CaseError {
     /// A packet that is none.
     #[error("packet {0}: {1}")]
     Packet(usize, PacketError),
+    /// The policies are too large for exact sets.
+    #[error("{0}")]
+    Exhausted(#[from] Exhausted),
+    /// `evaluate` and `trace` differ, which is a defect of this project.
+    #[error("packet {index} ({packet:?}): evaluate and trace differ; the trace says\n{trace}")]
+    Differ {
+        /// Index of the packet.
+        index: usize,
+        /// The packet.
+        packet: Packet,
+        /// Its trace.
+        trace: Box<Trace>,
+    },
 }
 
 impl Answer {
@@ -155,11 +169,11 @@ impl Answer {
 }
 
 impl Case {
-    /// Answers every packet.
+    /// Answers every packet, by `trace` and by `evaluate`.
     ///
     /// # Errors
     ///
-    /// The case has an object without a name, or a packet that does not exist.
+    /// The case has an object without a name, or a packet that does not exist; or the two differ.
     pub fn answer(&self) -> Result<Answer, CaseError> {
         let state = compile(&self.snapshot()?, &self.assumptions());
         let mut answer = Answer { id: self.id.clone(), invalid: self.invalid(&state), ..Answer::default() };
@@ -168,8 +182,17 @@ impl Case {
         if !answer.errors.is_empty() {
             return Ok(answer);
         }
-        for (index, packet) in self.packets.iter().enumerate() {
-            let trace = self.trace(&state, packet).map_err(|error| CaseError::Packet(index, error))?;
+        let mut admitted: BTreeMap<Question, PacketSet> = BTreeMap::new();
+        for (index, written) in self.packets.iter().enumerate() {
+            let packet = written.packet().map_err(|error| CaseError::Packet(index, error))?;
+            let question = self.question(written);
+            let trace = trace(&state, &question, &packet);
+            if !admitted.contains_key(&question) {
+                admitted.insert(question.clone(), evaluate(&state, &question)?);
+            }
+            if admitted[&question].contains(&packet) != trace.verdict.passes() {
+                return Err(CaseError::Differ { index, packet, trace: Box::new(trace) });
+            }
             answer.verdicts.push(if trace.verdict.passes() { "accept" } else { "drop" }.to_owned());
             let state = match trace.conntrack {
                 Conntrack::New => "new",
@@ -233,15 +256,6 @@ impl Case {
         let arrives = packet.dir != Direction::Out && packet.iface != "lo";
         let conntrack = (arrives && packet.proto == protocol::UDPLITE).then_some(Conntrack::Invalid);
         Question { workloads: Workloads::Unknown, conntrack, ..Question::new(self.node.clone(), path) }
-    }
-
-    /// Traces one packet.
-    ///
-    /// # Errors
-    ///
-    /// The packet does not exist.
-    pub fn trace(&self, state: &State, packet: &CasePacket) -> Result<Trace, PacketError> {
-        Ok(trace(state, &self.question(packet), &packet.packet()?))
     }
 
     fn invalid(&self, state: &State) -> Vec<Invalid> {

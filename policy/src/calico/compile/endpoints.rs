@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::api::{Faults, rule};
 use super::decode::{EndpointPort, EndpointSpec, Protocol};
 use super::{Compiler, Read, api, names, owners};
-use crate::calico::{address, endpoint};
 use crate::calico::state::{HostEndpoint, Interfaces, Profile, Stage};
+use crate::calico::{address, endpoint};
 
 impl Compiler<'_> {
     /// Every host endpoint, by name.
@@ -43,7 +43,11 @@ impl Compiler<'_> {
         for label in ["projectcalico.org/orchestrator", "projectcalico.org/namespace"] {
             if labels.contains_key(label) {
                 let path = format!("metadata.labels[{label}]");
-                self.note(&key, &path, "policies for pods could select this host endpoint; this engine has none of them");
+                self.note(
+                    &key,
+                    &path,
+                    "policies for pods could select this host endpoint; this engine has none of them",
+                );
             }
         }
         for (index, profile) in spec.profiles.iter().enumerate() {

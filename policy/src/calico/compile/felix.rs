@@ -60,17 +60,7 @@ fn rule_of(faults: &mut Faults, sets: &mut Sets, written: &Written, index: usize
     let source = peer(faults, sets, &written.source, ports_of.as_ref(), false, &format!("{path}.source"));
     let destination = peer(faults, sets, &written.destination, ports_of.as_ref(), true, &format!("{path}.destination"));
     let families = families(written, &source, &destination);
-    Some(Rule {
-        index,
-        action: action?,
-        families,
-        protocol,
-        not_protocol,
-        icmp,
-        not_icmp,
-        source,
-        destination,
-    })
+    Some(Rule { index, action: action?, families, protocol, not_protocol, icmp, not_icmp, source, destination })
 }
 
 /// Exactly `Pass` becomes `next-tier`, everything else is put in lower case; an empty action allows

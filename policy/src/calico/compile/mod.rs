@@ -229,7 +229,12 @@ impl Compiler<'_> {
         node_settings: &BTreeMap<String, Arc<Settings>>,
     ) {
         if !version.value.is_known() {
-            let reason = format!("{}: this engine was checked against {} to {}", version.value, Version::OLDEST, Version::NEWEST);
+            let reason = format!(
+                "{}: this engine was checked against {} to {}",
+                version.value,
+                Version::OLDEST,
+                Version::NEWEST
+            );
             self.unknown.push(Unknown { key: None, path: "version".to_owned(), reason });
         }
         for settings in std::iter::once(settings).chain(node_settings.values()) {

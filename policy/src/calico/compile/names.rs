@@ -89,7 +89,9 @@ mod tests {
         assert!(is_label_key("node-role.kubernetes.io/etcd") && is_label_key("a_B.c") && !is_label_key("/a"));
         assert!(is_label_value("") && is_label_value("a.B_c") && !is_label_value("a b") && !is_label_value("-a"));
         assert!(is_port("http") && !is_port("30000-32767") && !is_port("a--b") && !is_port("http-alternative"));
-        assert!(is_interface("*") && is_interface("eth0.100") && !is_interface("a-name-too-long0") && !is_interface(""));
+        assert!(
+            is_interface("*") && is_interface("eth0.100") && !is_interface("a-name-too-long0") && !is_interface("")
+        );
     }
 
     #[test]

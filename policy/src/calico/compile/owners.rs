@@ -58,11 +58,7 @@ impl Owner {
 }
 
 /// Adds labels of profiles, where nothing stronger has the label: own labels first, then the first profile.
-pub(super) fn inherit(
-    labels: &mut BTreeMap<String, String>,
-    parents: &[String],
-    profiles: &BTreeMap<String, Profile>,
-) {
+pub(super) fn inherit(labels: &mut BTreeMap<String, String>, parents: &[String], profiles: &BTreeMap<String, Profile>) {
     for profile in parents.iter().filter_map(|name| profiles.get(name)) {
         for (name, value) in &profile.labels {
             labels.entry(name.clone()).or_insert_with(|| value.clone());

@@ -58,8 +58,11 @@ impl Content {
                 AddressSet { meaning: format!("port `{name}` of `{selector}`"), members }
             }
             Self::Service { namespace, name, with_ports } => {
-                let slices: Vec<_> =
-                    cluster.slices.iter().filter(|slice| slice.namespace == namespace && slice.service == name).collect();
+                let slices: Vec<_> = cluster
+                    .slices
+                    .iter()
+                    .filter(|slice| slice.namespace == namespace && slice.service == name)
+                    .collect();
                 let members = if with_ports {
                     ports(slices.iter().flat_map(|slice| members_with_ports(slice)).collect())
                 } else {

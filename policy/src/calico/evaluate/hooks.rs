@@ -271,7 +271,8 @@ impl<'s> Fold<'s> {
     fn routed(&mut self, flow: Flow, from: &Interface, to: &Interface) -> Region {
         let flow = match self.owners(from).main() {
             Some(endpoint) => {
-                let region = self.chain_of(endpoint, Side::Ingress, Kind::Routed).region(&mut self.builder, flow.invalid);
+                let region =
+                    self.chain_of(endpoint, Side::Ingress, Kind::Routed).region(&mut self.builder, flow.invalid);
                 let region = self.builder.space.without(region, flow.marked);
                 self.apply(flow, region).0
             }
@@ -283,7 +284,8 @@ impl<'s> Fold<'s> {
         }
         match self.owners(to).main() {
             Some(endpoint) => {
-                let region = self.chain_of(endpoint, Side::Egress, Kind::Routed).region(&mut self.builder, flow.invalid);
+                let region =
+                    self.chain_of(endpoint, Side::Egress, Kind::Routed).region(&mut self.builder, flow.invalid);
                 self.apply(flow, region).0.alive
             }
             None => flow.alive,
@@ -293,7 +295,8 @@ impl<'s> Fold<'s> {
     /// Tunnels for the host: those accepted, and the flow without all of them.
     fn tunnels_in(&mut self, flow: Flow) -> (Region, Flow) {
         let hosts = &self.state.hosts;
-        let known = |nets: &[IpNet], family| nets.iter().copied().collect::<IpSet>().intersection(&IpSet::family(family));
+        let known =
+            |nets: &[IpNet], family| nets.iter().copied().collect::<IpSet>().intersection(&IpSet::family(family));
         let everything = |family| (IpSet::family(family), IpSet::all());
         let ipip = self.ipip(IpSet::all(), IpSet::all());
         let ipip_known = self.ipip(known(&hosts.ipip, Family::IPv4), IpSet::all());

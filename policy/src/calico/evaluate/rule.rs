@@ -37,7 +37,8 @@ impl<'s> Builder<'s> {
         let families = families.fold(IpSet::empty(), |all, family| all.union(&family));
         let protocols = rule.protocol.map_or(ProtocolSet::ALL, ProtocolSet::from);
         let protocols = rule.not_protocol.map_or(protocols, |not| protocols.difference(not.into()));
-        let kinds = |(kind, code): (u8, Option<u8>)| code.map_or_else(|| IcmpSet::kind(kind), |code| IcmpSet::code(kind, code));
+        let kinds =
+            |(kind, code): (u8, Option<u8>)| code.map_or_else(|| IcmpSet::kind(kind), |code| IcmpSet::code(kind, code));
         let icmp = rule.icmp.map_or_else(IcmpSet::all, kinds);
         let icmp = rule.not_icmp.map_or_else(|| icmp.clone(), |not| icmp.difference(&kinds(not)));
         let sources = self.choices(&rule.source, &families);
@@ -79,8 +80,7 @@ impl<'s> Builder<'s> {
         let family = IpSet::family(Family::of(translation.destination));
         let untouched = Cube { source: cube.source.difference(&family), ..cube.clone() };
         let mut touched = Cube { source: cube.source.intersection(&family), ..cube.clone() };
-        touched.destination =
-            if cube.destination.contains(translation.destination) { family } else { IpSet::empty() };
+        touched.destination = if cube.destination.contains(translation.destination) { family } else { IpSet::empty() };
         if let Some(port) = translation.port
             && !cube.destination_ports.is_all()
         {

@@ -135,12 +135,13 @@ impl Reader<'_> {
             return Sourced { value: Dataplane::Bpf, from: bpf.from };
         }
         let built_in = if version.plain_names() { None } else { Some(Dataplane::Iptables) };
-        let mode = self.or("NFTablesMode", "nftablesMode", built_in, |found| match text(found)?.to_lowercase().as_str() {
-            "enabled" => Some(Some(Dataplane::Nftables)),
-            "disabled" => Some(Some(Dataplane::Iptables)),
-            "auto" => Some(None),
-            _ => None,
-        });
+        let mode =
+            self.or("NFTablesMode", "nftablesMode", built_in, |found| match text(found)?.to_lowercase().as_str() {
+                "enabled" => Some(Some(Dataplane::Nftables)),
+                "disabled" => Some(Some(Dataplane::Iptables)),
+                "auto" => Some(None),
+                _ => None,
+            });
         if let Some(value) = mode.value {
             return Sourced { value, from: mode.from };
         }
@@ -262,4 +263,3 @@ impl Pools {
         pools
     }
 }
-

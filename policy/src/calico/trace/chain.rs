@@ -73,7 +73,13 @@ impl<'s> Walk<'s> {
     pub(super) fn chain(&mut self, hook: Hook, kind: Kind, side: Side, endpoint: &'s HostEndpoint) -> End {
         self.step(hook, Stage::Endpoint, Some(&endpoint.key), Outcome::Continue, "governs the interface");
         if kind != Kind::Untracked && self.conntrack == Conntrack::Invalid && self.settings.drop_invalid.value {
-            self.step(hook, Stage::Conntrack, None, Outcome::Drop, "the packet belongs to no connection and begins none");
+            self.step(
+                hook,
+                Stage::Conntrack,
+                None,
+                Outcome::Drop,
+                "the packet belongs to no connection and begins none",
+            );
             return End::Dropped;
         }
         if kind != Kind::Forward
@@ -92,7 +98,13 @@ impl<'s> Walk<'s> {
         }
         match kind {
             Kind::Forward if !self.has_policies(endpoint, Kind::Forward) => {
-                self.step(hook, Stage::End, None, Outcome::Accept, "no policy of the endpoint applies to forwarded packets");
+                self.step(
+                    hook,
+                    Stage::End,
+                    None,
+                    Outcome::Accept,
+                    "no policy of the endpoint applies to forwarded packets",
+                );
                 End::Accepted
             }
             Kind::Normal => self.profiles(hook, side, endpoint),

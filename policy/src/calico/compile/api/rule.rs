@@ -110,9 +110,9 @@ fn families(faults: &mut Faults, rule: &Rule, path: &str) {
                 continue;
             };
             // The tag `net` of the field: no bits right of the mask.
-            let masked = address::prefix(text).zip(text.split_once('/')).is_some_and(|(net, (address, _))| {
-                address.parse() == Ok(net.addr())
-            });
+            let masked = address::prefix(text)
+                .zip(text.split_once('/'))
+                .is_some_and(|(net, (address, _))| address.parse() == Ok(net.addr()));
             faults.check(masked, &path, format!("`{text}` has bits outside the prefix"));
             let negated = field.ends_with("notNets");
             faults.check(!(negated && net.prefix_len() == 0), &path, "excludes every address");

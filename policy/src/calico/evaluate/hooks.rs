@@ -178,7 +178,7 @@ impl<'s> Fold<'s> {
     fn input(&mut self, flow: Flow, interface: &Interface) -> Region {
         let (tunnels, flow) = self.tunnels_in(flow);
         let rest = if self.settings.is_workload(&interface.name) {
-            self.from_pod(flow)
+            self.pod_to_host(flow)
         } else {
             let judged = self.judge(flow, Side::Ingress, interface);
             let space = &mut self.builder.space;
@@ -188,7 +188,7 @@ impl<'s> Fold<'s> {
         self.builder.space.first_match(&[tunnels, rest])
     }
 
-    fn from_pod(&mut self, flow: Flow) -> Region {
+    fn pod_to_host(&mut self, flow: Flow) -> Region {
         let neighbours = self.icmp(Family::IPv6, Some(&ICMPV6_FROM_PODS));
         let to_host = self.settings.to_host.value;
         if self.question.workloads == Workloads::Admitting && to_host != ToHost::Drop {
@@ -298,8 +298,8 @@ impl<'s> Fold<'s> {
         let known =
             |nets: &[IpNet], family| nets.iter().copied().collect::<IpSet>().intersection(&IpSet::family(family));
         let everything = |family| (IpSet::family(family), IpSet::all());
-        let ipip = self.ipip(IpSet::all(), IpSet::all());
-        let ipip_known = self.ipip(known(&hosts.ipip, Family::IPv4), IpSet::all());
+        let ipip = self.ipip(&IpSet::all(), IpSet::all());
+        let ipip_known = self.ipip(&known(&hosts.ipip, Family::IPv4), IpSet::all());
         let vxlan = self.vxlan(everything);
         let vxlan_known = self.vxlan(|family| (known(&hosts.vxlan, family), IpSet::all()));
         let wireguard = self.wireguard();
@@ -314,13 +314,13 @@ impl<'s> Fold<'s> {
     /// Tunnels from the host to hosts that are known.
     fn tunnels_out(&mut self) -> Region {
         let hosts = &self.state.hosts;
-        let ipip = self.ipip(IpSet::all(), hosts.ipip.iter().copied().collect());
+        let ipip = self.ipip(&IpSet::all(), hosts.ipip.iter().copied().collect());
         let vxlan = self.vxlan(|family| (IpSet::family(family), hosts.vxlan.iter().copied().collect()));
         let wireguard = self.wireguard();
         self.builder.space.first_match(&[ipip, vxlan, wireguard])
     }
 
-    fn ipip(&mut self, source: IpSet, destination: IpSet) -> Region {
+    fn ipip(&mut self, source: &IpSet, destination: IpSet) -> Region {
         if !self.settings.ipip.value {
             return Space::EMPTY;
         }

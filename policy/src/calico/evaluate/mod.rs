@@ -8,8 +8,6 @@
 mod chain;
 mod hooks;
 mod rule;
-#[cfg(test)]
-mod tests;
 
 use super::question::{Path, Question};
 use super::state::State;

@@ -11,8 +11,6 @@
 mod chain;
 mod matching;
 mod step;
-#[cfg(test)]
-mod tests;
 mod walk;
 
 pub use step::{Hook, Outcome, Stage, Step, Trace, Verdict};

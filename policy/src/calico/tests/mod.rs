@@ -1,0 +1,10 @@
+//! Tests of the engine as a whole.
+
+mod endpoints;
+mod invalid;
+mod lab;
+mod laws;
+mod overlay;
+mod rules;
+mod services;
+mod tiers;

@@ -270,13 +270,15 @@ pub enum Interfaces {
     ByAddress,
 }
 
-/// Hosts whose tunnels are accepted, both lists sorted.
+/// Hosts whose tunnels are accepted, every list sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hosts {
     /// Of IP in IP (the IP set `all-hosts-net`).
     pub ipip: Vec<IpNet>,
     /// Of VXLAN (`all-vxlan-net`).
     pub vxlan: Vec<IpNet>,
+    /// Nodes and the addresses that Calico knows them by, at most one of each family.
+    pub nodes: Vec<(String, IpAddr)>,
 }
 
 /// Who refused an object.

@@ -24,7 +24,14 @@ pub(super) fn hosts(cluster: &Cluster, settings: &Settings) -> Hosts {
         nets.dedup();
         nets
     };
+    let mut nodes: Vec<_> = cluster.nodes.iter().enumerate().collect();
+    nodes.sort_by(|(_, left), (_, right)| left.name.cmp(&right.name));
+    let nodes = nodes.into_iter().flat_map(|(index, node)| {
+        let addresses = [true, false].into_iter().filter_map(move |v4| node_address(cluster, index, v4));
+        addresses.map(|address| (node.name.clone(), address))
+    });
     Hosts {
+        nodes: nodes.collect(),
         ipip: sorted(&mut all(true, |_, _| true).chain(external())),
         vxlan: sorted(&mut all(true, has_tunnel).chain(all(false, has_tunnel)).chain(external())),
     }

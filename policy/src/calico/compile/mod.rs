@@ -236,10 +236,6 @@ impl Compiler<'_> {
             self.unknown.push(Unknown { key: None, path: "version".to_owned(), reason });
         }
         for settings in std::iter::once(settings).chain(node_settings.values()) {
-            if settings.dataplane.value == Dataplane::Bpf {
-                let reason = "the eBPF programs differ from the chains that this engine walks".to_owned();
-                self.unknown.push(Unknown { key: None, path: "dataplane".to_owned(), reason });
-            }
             for (path, texts) in [("settings", &settings.unknown), ("failsafe", &settings.fatal)] {
                 for reason in texts {
                     let unknown = Unknown { key: None, path: path.to_owned(), reason: reason.clone() };

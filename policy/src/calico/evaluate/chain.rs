@@ -39,6 +39,11 @@ impl Chain<'_> {
         self.state.tiers.iter().flat_map(|tier| &tier.policies).any(|policy| self.concerns(policy))
     }
 
+    /// How many tiers have policies that belong here.
+    pub(super) fn count_tiers(&self) -> usize {
+        self.state.tiers.iter().filter(|tier| tier.policies.iter().any(|policy| self.concerns(policy))).count()
+    }
+
     fn concerns(&self, policy: &Policy) -> bool {
         let here = match self.kind {
             Kind::BeforeTracking => policy.class == Class::Untracked,
@@ -52,21 +57,12 @@ impl Chain<'_> {
     /// How each packet leaves the chain; unlabelled where it decides nothing. `invalid` are the packets that connection
     /// tracking calls so.
     pub(super) fn region(&self, builder: &mut Builder<'_>, invalid: Region) -> Region {
-        let mut rest = match self.kind {
+        let rest = match self.kind {
             Kind::Local => self.profiles(builder),
             Kind::Routed if !self.is_present() => Space::everywhere(ACCEPTED),
             Kind::BeforeTracking | Kind::BeforeNat | Kind::Routed => Space::EMPTY,
         };
-        for tier in self.state.tiers.iter().rev() {
-            let enforced = tier.policies.iter().filter(|policy| !policy.staged && self.concerns(policy));
-            let rules: Vec<&[Rule]> = enforced.filter_map(|policy| policy.rules(self.side)).collect();
-            if rules.is_empty() {
-                continue;
-            }
-            let drops = matches!(self.kind, Kind::Local | Kind::Routed) && !tier.passes;
-            let unmatched = if drops { Space::everywhere(DROPPED) } else { rest };
-            rest = block(builder, &rules, rest, unmatched);
-        }
+        let rest = self.tiers(builder, rest);
         let mut first = Vec::new();
         if self.kind != Kind::BeforeTracking && self.settings.drop_invalid.value {
             first.push(builder.space.relabel(invalid, DROPPED));
@@ -78,7 +74,22 @@ impl Chain<'_> {
         builder.space.first_match(&first)
     }
 
-    fn profiles(&self, builder: &mut Builder<'_>) -> Region {
+    /// The tiers, with what follows them.
+    pub(super) fn tiers(&self, builder: &mut Builder<'_>, mut rest: Region) -> Region {
+        for tier in self.state.tiers.iter().rev() {
+            let enforced = tier.policies.iter().filter(|policy| !policy.staged && self.concerns(policy));
+            let rules: Vec<&[Rule]> = enforced.filter_map(|policy| policy.rules(self.side)).collect();
+            if rules.is_empty() {
+                continue;
+            }
+            let drops = matches!(self.kind, Kind::Local | Kind::Routed) && !tier.passes;
+            let unmatched = if drops { Space::everywhere(DROPPED) } else { rest };
+            rest = block(builder, &rules, rest, unmatched);
+        }
+        rest
+    }
+
+    pub(super) fn profiles(&self, builder: &mut Builder<'_>) -> Region {
         let mut rest = Space::everywhere(DROPPED);
         for name in self.endpoint.profiles.iter().rev() {
             rest = match self.state.profiles.get(name) {
@@ -93,7 +104,7 @@ impl Chain<'_> {
     }
 
     /// Failsafe ports of this direction; before connection tracking also answers of those of the other.
-    fn failsafe(&self, builder: &mut Builder<'_>) -> Vec<Region> {
+    pub(super) fn failsafe(&self, builder: &mut Builder<'_>) -> Vec<Region> {
         let settings = self.settings;
         let (there, back) = match self.side {
             Side::Ingress => (&settings.failsafe_inbound.value, &settings.failsafe_outbound.value),

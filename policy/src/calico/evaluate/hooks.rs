@@ -14,27 +14,27 @@ use crate::net::Family;
 use crate::packet::{Cube, Exhausted, IcmpSet, IpSet, PacketSet, Region, Space, protocol};
 
 /// IP in IP.
-const IPIP: u8 = 4;
+pub(super) const IPIP: u8 = 4;
 
 /// Packets on their way through the hooks of one question.
 pub(super) struct Fold<'s> {
-    builder: Builder<'s>,
-    state: &'s State,
-    settings: &'s Settings,
-    question: &'s Question,
+    pub(super) builder: Builder<'s>,
+    pub(super) state: &'s State,
+    pub(super) settings: &'s Settings,
+    pub(super) question: &'s Question,
 }
 
 /// Packets that are still under way.
 #[derive(Clone, Copy)]
-struct Flow {
+pub(super) struct Flow {
     /// All of them.
-    alive: Region,
+    pub(super) alive: Region,
     /// Those that carry the accept mark.
-    marked: Region,
+    pub(super) marked: Region,
     /// Those that have a connection.
-    tracked: Region,
+    pub(super) tracked: Region,
     /// Those that connection tracking calls invalid.
-    invalid: Region,
+    pub(super) invalid: Region,
 }
 
 impl<'s> Fold<'s> {
@@ -82,7 +82,7 @@ impl<'s> Fold<'s> {
     }
 
     /// Every packet, with the state that connection tracking gives it.
-    fn fresh(&mut self) -> Flow {
+    pub(super) fn fresh(&mut self) -> Flow {
         let all = Space::ALL;
         let (tracked, invalid) = match self.question.conntrack {
             Some(Conntrack::New) => (all, Space::EMPTY),
@@ -104,7 +104,7 @@ impl<'s> Fold<'s> {
         Flow { alive: all, marked: Space::EMPTY, tracked, invalid }
     }
 
-    fn icmp(&mut self, family: Family, kinds: Option<&[u8]>) -> Region {
+    pub(super) fn icmp(&mut self, family: Family, kinds: Option<&[u8]>) -> Region {
         let addresses = IpSet::family(family);
         let cube = Cube { source: addresses, protocols: protocol::icmp(family).into(), ..Cube::any() };
         let Some(kinds) = kinds else {
@@ -126,7 +126,7 @@ impl<'s> Fold<'s> {
     }
 
     /// `doNotTrack` policies; only of an endpoint that owns the interface itself.
-    fn before_tracking(&mut self, flow: Flow, side: Side, interface: &Interface) -> Flow {
+    pub(super) fn before_tracking(&mut self, flow: Flow, side: Side, interface: &Interface) -> Flow {
         let endpoint = self.owners(interface).own;
         let chain = endpoint.map(|endpoint| self.chain_of(endpoint, side, Kind::BeforeTracking));
         let Some(chain) = chain.filter(Chain::is_present) else {
@@ -151,7 +151,7 @@ impl<'s> Fold<'s> {
     }
 
     /// Takes what a chain dropped out, and marks what it accepted. Also returns that.
-    fn apply(&mut self, flow: Flow, region: Region) -> (Flow, Region) {
+    pub(super) fn apply(&mut self, flow: Flow, region: Region) -> (Flow, Region) {
         let space = &mut self.builder.space;
         let dropped = space.labelled(region, DROPPED);
         let accepted = space.labelled(region, ACCEPTED);
@@ -161,7 +161,7 @@ impl<'s> Fold<'s> {
     }
 
     /// Goes on with packets as NAT leaves them: those with a connection are translated.
-    fn after_nat(&mut self, flow: Flow, mut next: impl FnMut(&mut Self, Flow) -> Region) -> Region {
+    pub(super) fn after_nat(&mut self, flow: Flow, mut next: impl FnMut(&mut Self, Flow) -> Region) -> Region {
         let Some(translation) = &self.question.translation else {
             return next(self, flow);
         };
@@ -188,7 +188,7 @@ impl<'s> Fold<'s> {
         self.builder.space.first_match(&[tunnels, rest])
     }
 
-    fn pod_to_host(&mut self, flow: Flow) -> Region {
+    pub(super) fn pod_to_host(&mut self, flow: Flow) -> Region {
         let neighbours = self.icmp(Family::IPv6, Some(&ICMPV6_FROM_PODS));
         let to_host = self.settings.to_host.value;
         if self.question.workloads == Workloads::Admitting && to_host != ToHost::Drop {
@@ -352,11 +352,11 @@ impl<'s> Fold<'s> {
         self.builder.space.first_match(&regions)
     }
 
-    fn owners(&self, interface: &Interface) -> Owners<'s> {
+    pub(super) fn owners(&self, interface: &Interface) -> Owners<'s> {
         owners(self.state, self.settings, &self.question.node, interface)
     }
 
-    fn chain_of(&self, endpoint: &'s HostEndpoint, side: Side, kind: Kind) -> Chain<'s> {
+    pub(super) fn chain_of(&self, endpoint: &'s HostEndpoint, side: Side, kind: Kind) -> Chain<'s> {
         Chain { state: self.state, settings: self.settings, endpoint, side, kind }
     }
 }

@@ -5,11 +5,13 @@
 //!
 //! Written apart from `trace`; the two share the compiled state and nothing else.
 
+mod bpf;
 mod chain;
 mod hooks;
 mod rule;
 
 use super::question::{Path, Question};
+use super::settings::Dataplane;
 use super::state::State;
 use crate::packet::{Exhausted, PacketSet, Space};
 
@@ -32,7 +34,9 @@ pub fn evaluate(state: &State, question: &Question) -> Result<PacketSet, Exhaust
 /// The policies take more steps than the budget has.
 pub fn evaluate_within(state: &State, question: &Question, budget: u64) -> Result<PacketSet, Exhausted> {
     let mut fold = hooks::Fold::new(state, question, Space::with_budget(budget));
+    let bpf = fold.settings.dataplane.value == Dataplane::Bpf;
     let passed = match &question.path {
+        path if bpf => fold.bpf(path),
         Path::Ingress(interface) => fold.ingress(interface),
         Path::Egress(interface) => fold.egress(interface),
         Path::Forward { from, to } => fold.forward(from, to),

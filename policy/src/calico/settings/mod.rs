@@ -137,6 +137,13 @@ impl Settings {
         self.workload_prefixes.value.iter().any(|prefix| interface.starts_with(prefix.as_str()))
     }
 
+    /// Whether eBPF programs are attached to an interface of the host
+    /// (projectcalico/calico:felix/dataplane/linux/bpf_ep_mgr.go isDataIface, isL3Iface).
+    pub fn has_programs(&self, interface: &str) -> bool {
+        self.bpf_data_interfaces.value.matches(interface)
+            || self.bpf_l3_interfaces.value.as_ref().is_some_and(|pattern| pattern.matches(interface))
+    }
+
     /// Whether a host endpoint can own an interface.
     pub fn can_be_owned(&self, interface: &str) -> bool {
         !self.is_workload(interface) && !self.excluded.value.iter().any(|pattern| pattern.matches(interface))

@@ -152,7 +152,7 @@ fn policy(dice: &mut Dice, tier: &str) -> Value {
 }
 
 fn cluster(dice: &mut Dice) -> Lab {
-    let mut lab = Lab::new().dataplane(dice.pick(&[Dataplane::Nftables, Dataplane::Iptables]));
+    let mut lab = Lab::new().dataplane(dice.pick(&[Dataplane::Nftables, Dataplane::Iptables, Dataplane::Bpf]));
     for (index, interface) in ["eth0", "*", "", "eth1"].into_iter().enumerate() {
         if dice.roll(3) == 0 && index > 0 {
             continue;
@@ -251,24 +251,35 @@ fn packet(dice: &mut Dice) -> Packet {
         },
         _ => {
             let from = dice.pick(&[40_000, 6443, 80]);
-            with_ports(dice.pick(&[6, 6, 17, 132]), source, from, destination, dice.pick(&PORTS))
+            match dice.roll(12) {
+                0 => with_ports(17, source, 51820, destination, 51820),
+                _ => with_ports(dice.pick(&[6, 6, 17, 132]), source, from, destination, dice.pick(&PORTS)),
+            }
         }
     }
 }
 
 proptest! {
-    // 320 clusters, 6 questions and 60 packets each: 115,200 packets.
-    #![proptest_config(ProptestConfig { cases: 320, max_shrink_iters: 200_000, ..ProptestConfig::default() })]
+    // 320 clusters, 6 questions and 60 packets each: 115,200 packets. PROPTEST_CASES=2800 makes a million.
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(320),
+        max_shrink_iters: 200_000,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn evaluate_and_trace_agree(dice in proptest::collection::vec(any::<u16>(), 400..2400)) {
-        let mut dice = Dice(dice.into_iter());
-        let lab = cluster(&mut dice);
+    fn evaluate_and_trace_agree(
+        objects in proptest::collection::vec(any::<u16>(), 0..2400),
+        ways in proptest::collection::vec(any::<u16>(), QUESTIONS * 16),
+        packets in proptest::collection::vec(any::<u16>(), PACKETS * 8),
+    ) {
+        let lab = cluster(&mut Dice(objects.into_iter()));
         let state = lab.state();
         prop_assert!(state.unknown.is_empty(), "{:?}", state.unknown);
+        let (mut ways, mut dice) = (Dice(ways.into_iter()), Dice(packets.into_iter()));
         let packets: Vec<Packet> = (0..PACKETS).map(|_| packet(&mut dice)).collect();
         for _ in 0..QUESTIONS {
-            let question = question(&mut dice);
+            let question = question(&mut ways);
             let set = evaluate(&state, &question).expect("small");
             for packet in &packets {
                 let trace = trace(&state, &question, packet);

@@ -1,5 +1,6 @@
 //! Tests of the engine as a whole.
 
+mod bpf;
 mod endpoints;
 mod invalid;
 mod lab;

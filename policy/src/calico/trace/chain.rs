@@ -62,6 +62,11 @@ impl<'s> Walk<'s> {
         self.state.tiers.iter().any(|tier| self.policies(tier, endpoint, kind).next().is_some())
     }
 
+    /// How many tiers have policies for a chain of a kind.
+    pub(super) fn count_tiers(&self, endpoint: &HostEndpoint, kind: Kind) -> usize {
+        self.state.tiers.iter().filter(|tier| self.policies(tier, endpoint, kind).next().is_some()).count()
+    }
+
     fn policies(&self, tier: &'s Tier, endpoint: &HostEndpoint, kind: Kind) -> impl Iterator<Item = &'s Policy> {
         tier.policies.iter().filter(move |policy| {
             let some_direction = policy.ingress.is_some() || policy.egress.is_some();
@@ -82,19 +87,11 @@ impl<'s> Walk<'s> {
             );
             return End::Dropped;
         }
-        if kind != Kind::Forward
-            && let Some((port, outbound, source)) = self.failsafe(kind, side)
-        {
-            let list = if outbound { "outbound" } else { "inbound" };
-            let which = if source { "an answer from" } else { "to" };
-            let reason = format!("{which} {list} failsafe port {port}");
-            self.step(hook, Stage::Failsafe, None, Outcome::Accept, &reason);
+        if kind != Kind::Forward && self.is_failsafe(hook, kind, side) {
             return End::Failsafe;
         }
-        for tier in &self.state.tiers {
-            if let Some(end) = self.tier(hook, kind, side, endpoint, tier) {
-                return end;
-            }
+        if let Some(end) = self.tiers(hook, kind, side, endpoint) {
+            return end;
         }
         match kind {
             Kind::Forward if !self.has_policies(endpoint, Kind::Forward) => {
@@ -110,6 +107,12 @@ impl<'s> Walk<'s> {
             Kind::Normal => self.profiles(hook, side, endpoint),
             Kind::Untracked | Kind::PreDnat | Kind::Forward => End::Undecided,
         }
+    }
+
+    /// Policies of the endpoint, tier by tier.
+    pub(super) fn tiers(&mut self, hook: Hook, kind: Kind, side: Side, endpoint: &HostEndpoint) -> Option<End> {
+        let state = self.state;
+        state.tiers.iter().find_map(|tier| self.tier(hook, kind, side, endpoint, tier))
     }
 
     fn tier(&mut self, hook: Hook, kind: Kind, side: Side, endpoint: &HostEndpoint, tier: &'s Tier) -> Option<End> {
@@ -162,7 +165,7 @@ impl<'s> Walk<'s> {
     }
 
     /// Profiles in order, then a drop. One that does not exist drops (projectcalico/calico:felix/calc/active_rules_calculator.go).
-    fn profiles(&mut self, hook: Hook, side: Side, endpoint: &HostEndpoint) -> End {
+    pub(super) fn profiles(&mut self, hook: Hook, side: Side, endpoint: &HostEndpoint) -> End {
         for name in &endpoint.profiles {
             let stage = Stage::Profile(name.clone());
             let Some(profile) = self.state.profiles.get(name) else {
@@ -182,6 +185,17 @@ impl<'s> Walk<'s> {
         }
         self.step(hook, Stage::End, None, Outcome::Drop, "no profile accepted the packet");
         End::Dropped
+    }
+
+    /// Whether a failsafe port accepts the packet.
+    pub(super) fn is_failsafe(&mut self, hook: Hook, kind: Kind, side: Side) -> bool {
+        let Some((port, outbound, source)) = self.failsafe(kind, side) else {
+            return false;
+        };
+        let list = if outbound { "outbound" } else { "inbound" };
+        let which = if source { "an answer from" } else { "to" };
+        self.step(hook, Stage::Failsafe, None, Outcome::Accept, &format!("{which} {list} failsafe port {port}"));
+        true
     }
 
     /// A failsafe port that accepts the packet, whether it is of the outbound list, and whether by its source port.

@@ -91,6 +91,12 @@ pub enum Hook {
     Forward,
     /// Leaving, after destination NAT.
     ManglePostrouting,
+    /// The eBPF program before everything else.
+    Xdp,
+    /// The eBPF program of packets that enter through an interface.
+    TcIngress,
+    /// The eBPF program of packets that leave through an interface.
+    TcEgress,
 }
 
 impl fmt::Display for Hook {
@@ -103,6 +109,9 @@ impl fmt::Display for Hook {
             Self::Output => "filter OUTPUT",
             Self::Forward => "filter FORWARD",
             Self::ManglePostrouting => "mangle POSTROUTING",
+            Self::Xdp => "XDP",
+            Self::TcIngress => "tc ingress",
+            Self::TcEgress => "tc egress",
         })
     }
 }

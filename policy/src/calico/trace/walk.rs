@@ -13,9 +13,9 @@ use crate::packet::{Packet, Transport};
 use crate::snapshot::Key;
 
 /// Protocol number of IP in IP.
-const IPIP: u8 = 4;
+pub(super) const IPIP: u8 = 4;
 /// Protocol number of UDP.
-const UDP: u8 = 17;
+pub(super) const UDP: u8 = 17;
 
 /// A packet on its way. Whatever ends it is returned as a verdict; `None` goes on.
 pub(super) struct Walk<'s> {
@@ -24,15 +24,15 @@ pub(super) struct Walk<'s> {
     pub(super) packet: Packet,
     pub(super) conntrack: Conntrack,
     pub(super) steps: Vec<Step>,
-    question: &'s Question,
+    pub(super) question: &'s Question,
     /// State before `doNotTrack` and tunnels had their say.
     fresh: Conntrack,
     /// Whether connection tracking has seen the packet.
-    seen: bool,
+    pub(super) seen: bool,
     /// Calico's accept mark.
-    accepted: bool,
+    pub(super) accepted: bool,
     /// Whether some chain was asked.
-    judged: bool,
+    pub(super) judged: bool,
 }
 
 impl<'s> Walk<'s> {
@@ -111,7 +111,7 @@ impl<'s> Walk<'s> {
 
     /// Only an endpoint of the interface itself has such chains, never `*`
     /// (projectcalico/calico:felix/dataplane/linux/endpoint_mgr.go updateHostEndpoints).
-    fn untracked(&mut self, hook: Hook, side: Side, interface: &Interface) -> Option<Verdict> {
+    pub(super) fn untracked(&mut self, hook: Hook, side: Side, interface: &Interface) -> Option<Verdict> {
         let own = owners(self.state, self.settings, &self.question.node, interface).own;
         let end = match own.filter(|own| self.has_policies(own, Kind::Untracked)) {
             Some(own) => self.chain(hook, Kind::Untracked, side, own),
@@ -154,7 +154,7 @@ impl<'s> Walk<'s> {
     }
 
     /// Destination NAT. A packet that is not tracked is not translated.
-    fn translate(&mut self) -> Option<Verdict> {
+    pub(super) fn translate(&mut self) -> Option<Verdict> {
         let translation = self.translation()?;
         let transport = match (self.packet.transport(), translation.port) {
             (Transport::Ports { protocol, source, .. }, Some(destination)) => {
@@ -189,7 +189,7 @@ impl<'s> Walk<'s> {
     }
 
     /// Packets of a pod for its own node; no host endpoint sees them.
-    fn workload_to_host(&mut self) -> Verdict {
+    pub(super) fn workload_to_host(&mut self) -> Verdict {
         let (hook, stage) = (Hook::Input, Stage::Workload);
         let neighbour = self.packet.family() == Family::IPv6
             && self.packet.icmp().is_some_and(|(kind, _)| ICMPV6_FROM_PODS.contains(&kind));
@@ -210,7 +210,7 @@ impl<'s> Walk<'s> {
         verdict
     }
 
-    fn unknown_workload(&mut self, hook: Hook) -> bool {
+    pub(super) fn unknown_workload(&mut self, hook: Hook) -> bool {
         let unknown = self.question.workloads == Workloads::Unknown;
         if unknown {
             self.step(hook, Stage::Workload, None, Outcome::Drop, "no pod is known behind the interface");
@@ -299,7 +299,11 @@ impl<'s> Walk<'s> {
     }
 
     fn judge_forwarded(&mut self, side: Side, interface: &Interface) -> Option<Verdict> {
-        let endpoint = owners(self.state, self.settings, &self.question.node, interface).main()?;
+        let Some(endpoint) = owners(self.state, self.settings, &self.question.node, interface).main() else {
+            let reason = format!("none governs {}", interface.name);
+            self.step(Hook::Forward, Stage::Endpoint, None, Outcome::Continue, &reason);
+            return None;
+        };
         self.judged |= self.has_policies(endpoint, Kind::Forward);
         match self.chain(Hook::Forward, Kind::Forward, side, endpoint) {
             End::Dropped => Some(Verdict::Deny),
@@ -311,7 +315,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    fn passed(&self) -> Verdict {
+    pub(super) fn passed(&self) -> Verdict {
         if self.accepted || self.judged { Verdict::Allow } else { Verdict::NotJudged }
     }
 

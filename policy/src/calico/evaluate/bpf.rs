@@ -12,7 +12,7 @@ impl<'s> Fold<'s> {
     pub(super) fn bpf(&mut self, path: &Path) -> Region {
         match path {
             Path::Ingress(interface) => self.for_host(interface),
-            Path::Egress(interface) => self.from_host(interface),
+            Path::Egress(interface) => self.out_of_host(interface),
             Path::Forward { from, to } => {
                 let fresh = self.fresh();
                 let flow = self.enter(fresh, from, false);
@@ -23,7 +23,7 @@ impl<'s> Fold<'s> {
                 self.after_nat(flow, |fold, flow| fold.leave_through(flow, to, false))
             }
             Path::Local(interface) => {
-                let (out, back) = (self.from_host(interface), self.for_host(interface));
+                let (out, back) = (self.out_of_host(interface), self.for_host(interface));
                 self.builder.space.within(out, back)
             }
         }
@@ -35,7 +35,7 @@ impl<'s> Fold<'s> {
         if self.settings.is_workload(&interface.name) { self.pod_to_host(flow) } else { flow.alive }
     }
 
-    fn from_host(&mut self, interface: &Interface) -> Region {
+    fn out_of_host(&mut self, interface: &Interface) -> Region {
         let fresh = self.fresh();
         let flow = self.before_tracking(fresh, Side::Egress, interface);
         let space = &mut self.builder.space;

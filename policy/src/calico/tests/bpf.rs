@@ -37,7 +37,7 @@ fn trap_17_pre_dnat_policy_of_a_wildcard_does_not_leak() {
     let deny = json!({"selector": "has(w)", "preDNAT": true, "applyOnForward": true, "ingress": [{"action": "Deny"}]});
     let allow = json!({"selector": "has(a)", "types": ["Ingress"], "ingress": [{"action": "Allow"}]});
     let lab = bpf().on_eth0().on_all().policy("p", deny).policy("q", allow);
-    assert!(lab.arrives(80) && !lab.clone().dataplane(Dataplane::Nftables).arrives(80));
+    assert!(lab.arrives(80) && !lab.dataplane(Dataplane::Nftables).arrives(80));
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn trap_25_labels_of_a_stored_endpoint_are_in_an_annotation() {
     let metadata = json!({"name": "h", "labels": {"a": "1"}}).to_string();
     lab.put(
         "HostEndpoint",
-        &json!({"metadata": {"name": "h", "annotations": {"projectcalico.org/metadata": metadata}},
+        json!({"metadata": {"name": "h", "annotations": {"projectcalico.org/metadata": metadata}},
             "spec": {"node": "n", "interfaceName": "eth0"}}),
     );
     let allow = json!({"selector": "a == '1'", "types": ["Ingress"], "ingress": [{"action": "Allow"}]});

@@ -53,18 +53,19 @@ impl Lab {
         self
     }
 
-    pub(super) fn with(mut self, kind: &str, name: &str, spec: Value) -> Self {
-        self.put(kind, &json!({"metadata": {"name": name}, "spec": spec}));
-        self
+    pub(super) fn with(self, kind: &str, name: &str, spec: Value) -> Self {
+        self.labelled(kind, name, json!({}), spec)
     }
 
     pub(super) fn labelled(mut self, kind: &str, name: &str, labels: Value, spec: Value) -> Self {
-        self.put(kind, &json!({"metadata": {"name": name, "labels": labels}, "spec": spec}));
+        let mut value = json!({"metadata": {"name": name}});
+        value["metadata"]["labels"] = labels;
+        value["spec"] = spec;
+        self.put(kind, value);
         self
     }
 
-    pub(super) fn put(&mut self, kind: &str, value: &Value) {
-        let mut value = value.clone();
+    pub(super) fn put(&mut self, kind: &str, mut value: Value) {
         value["apiVersion"] = json!(if self.raw { "crd.projectcalico.org/v1" } else { "projectcalico.org/v3" });
         value["kind"] = json!(kind);
         let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use cluster::{
     Cluster, ConfigMap, Container, DaemonSet, Endpoint, EndpointPort, EndpointSlice, NamedPort, Namespace, Node, Pod,
-    Service, ServicePort,
+    Service, ServiceAccount, ServicePort,
 };
 pub use load::{Duplicate, LoadError, Loaded, Loader};
 pub use manifest::{Key, Manifest, Source};

@@ -22,7 +22,8 @@ pub type Label = u16;
 
 /// A label for each packet, [`Space::EMPTY`] where none.
 ///
-/// Belongs to the [`Space`] that made it; there, equal regions are equal values. A region of one label is a set.
+/// Belongs to the [`Space`] that made it, until that is cleared, and means nothing to another; there, equal regions are
+/// equal values. A region of one label is a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Region(u32);
 
@@ -78,6 +79,18 @@ impl Space {
             budget: steps,
             exhausted: false,
         }
+    }
+
+    /// Forgets every region, keeps the memory, and takes a new budget. To evaluate one state after another this is cheaper
+    /// than a new space.
+    pub fn clear(&mut self, steps: u64) {
+        self.table.clear();
+        self.memo.clear();
+        self.lists.clear();
+        self.kept_v4.clear();
+        self.kept_v6.clear();
+        self.budget = steps;
+        self.exhausted = false;
     }
 
     /// Every packet, with a label.

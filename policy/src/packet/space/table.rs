@@ -45,6 +45,12 @@ impl Table {
         Self { nodes: Vec::new(), edges: Vec::new(), slots: vec![0; 64] }
     }
 
+    pub(super) fn clear(&mut self) {
+        self.nodes.clear();
+        self.edges.clear();
+        self.slots.fill(0);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -138,6 +144,10 @@ struct Entry {
 impl Memo {
     pub(super) fn new() -> Self {
         Self { entries: vec![Entry::default(); 64] }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.entries.fill(Entry::default());
     }
 
     pub(super) fn get(&self, operation: u8, left: u32, right: u32) -> Option<u32> {

@@ -15,8 +15,10 @@ use crate::packet::{Cube, IcmpSet, IpSet, Label, PortSet, ProtocolSet, Region, S
 pub(super) struct Builder<'s> {
     pub(super) space: Space,
     /// What NAT has done to the packets that the chains now see. Regions are always of packets before NAT.
-    pub(super) translated: Option<&'s Translation>,
-    state: &'s State,
+    pub(super) translated: Option<Translation>,
+    pub(super) state: &'s State,
+    /// Rules that were built before, by their place in the state; not those built for a translation.
+    rules: HashMap<(usize, Label), Region>,
     /// Members of sets within the families of a rule. Equal lists are one list, which the space then builds once.
     addresses: HashMap<(SetId, Families), IpSet>,
 }
@@ -30,11 +32,25 @@ struct Choice {
 
 impl<'s> Builder<'s> {
     pub(super) fn new(state: &'s State, space: Space) -> Self {
-        Self { space, translated: None, state, addresses: HashMap::new() }
+        Self { space, translated: None, state, rules: HashMap::new(), addresses: HashMap::new() }
     }
 
     /// The packets of a rule, with a label.
-    pub(super) fn rule(&mut self, rule: &Rule, label: Label) -> Region {
+    pub(super) fn rule(&mut self, rule: &'s Rule, label: Label) -> Region {
+        if self.translated.is_some() {
+            return self.build(rule, label);
+        }
+        // The state is borrowed for as long as this lives, so a place stands for one rule.
+        let place = (std::ptr::from_ref(rule).addr(), label);
+        if let Some(region) = self.rules.get(&place) {
+            return *region;
+        }
+        let region = self.build(rule, label);
+        self.rules.insert(place, region);
+        region
+    }
+
+    fn build(&mut self, rule: &Rule, label: Label) -> Region {
         let protocols = rule.protocol.map_or(ProtocolSet::ALL, ProtocolSet::from);
         let protocols = rule.not_protocol.map_or(protocols, |not| protocols.difference(not.into()));
         let kinds =
@@ -73,7 +89,7 @@ impl<'s> Builder<'s> {
 
     /// The packets of a cube as the chains see them, with a label.
     pub(super) fn cube(&mut self, cube: &Cube, label: Label) -> Region {
-        let Some(translation) = self.translated else {
+        let Some(translation) = &self.translated else {
             return self.space.cube(cube, label);
         };
         // NAT gives every packet of its family one destination; what is asked of that one holds for all or none.

@@ -175,7 +175,7 @@ pub struct Rule {
 /// A rule is left out for a family that its `ipVersion` or ICMP protocol rules out, for which one of its address lists
 /// has no entry, or whose every address `notNets` excludes (projectcalico/calico:felix/rules/policy.go
 /// FilterRuleToIPVersion).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Families {
     /// IPv4.
     pub v4: bool,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use policy::calico::compile::{Assumptions, compile};
 use policy::calico::endpoint::Interface;
-use policy::calico::evaluate::evaluate;
+use policy::calico::evaluate::Evaluator;
 use policy::calico::question::{Conntrack, Path, Question, Workloads};
 use policy::calico::settings::Dataplane;
 use policy::calico::state::{Stage, State};
@@ -199,13 +199,14 @@ impl Case {
         if !answer.errors.is_empty() {
             return Ok(answer);
         }
+        let mut evaluator = Evaluator::new(&state);
         let mut admitted: BTreeMap<Question, PacketSet> = BTreeMap::new();
         for (index, written) in self.packets.iter().enumerate() {
             let packet = written.packet().map_err(|error| CaseError::Packet(index, error))?;
             let question = self.question(written);
             let trace = trace(&state, &question, &packet);
             if !admitted.contains_key(&question) {
-                admitted.insert(question.clone(), evaluate(&state, &question)?);
+                admitted.insert(question.clone(), evaluator.evaluate(&question)?);
             }
             if admitted[&question].contains(&packet) != trace.verdict.passes() {
                 return Err(CaseError::Differ { index, packet, trace: Box::new(trace) });

@@ -71,6 +71,9 @@ pub(super) fn policy(object: &Decoded<PolicySpec>, tiered_names: bool) -> Result
         faults.selector(text, path);
         faults.check(!text.contains("global()"), path, "global() is for a rule's namespaceSelector");
     }
+    let action = spec.staged_action.as_str();
+    let known = matches!(action, "" | "Set" | "Delete" | "Learn" | "Ignore");
+    faults.check(known, "spec.stagedAction", "not an action of a staged policy");
     flags(&mut faults, spec);
     types(&mut faults, spec);
     hints(&mut faults, &spec.performance_hints);

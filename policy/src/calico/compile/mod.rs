@@ -247,6 +247,12 @@ impl Compiler<'_> {
         }
         for group in ["crd.projectcalico.org", "projectcalico.org"] {
             for manifest in self.snapshot.of(group, "FelixConfiguration") {
+                for (path, reason) in settings::faults(&manifest.value) {
+                    if group == "projectcalico.org" {
+                        let (key, reason) = (manifest.key.clone(), reason.to_owned());
+                        self.refused.push(Refusal { key, stage: Stage::Api, path, reason });
+                    }
+                }
                 if manifest.value.pointer("/spec/nodeSelector").is_some() {
                     self.note(&manifest.key, "spec.nodeSelector", "configuration by selector is not released");
                 }

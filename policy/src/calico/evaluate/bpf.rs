@@ -8,7 +8,7 @@ use crate::calico::state::{HostEndpoint, Side};
 use crate::net::Family;
 use crate::packet::{Cube, IpSet, PortSet, Region, Space, protocol};
 
-impl<'s> Fold<'s> {
+impl<'s> Fold<'_, 's> {
     pub(super) fn bpf(&mut self, path: &Path) -> Region {
         match path {
             Path::Ingress(interface) => self.for_host(interface),
@@ -63,7 +63,7 @@ impl<'s> Fold<'s> {
         let early = match endpoint {
             Some(endpoint) => {
                 let chain = self.chain_of(endpoint, Side::Ingress, Kind::BeforeNat);
-                chain.tiers(&mut self.builder, Space::EMPTY)
+                chain.tiers(self.builder, Space::EMPTY)
             }
             None => Space::EMPTY,
         };
@@ -89,7 +89,7 @@ impl<'s> Fold<'s> {
         let later = match (local, pod) {
             (true, true) => Space::EMPTY,
             (true, false) => self.normal(endpoint, Side::Ingress),
-            (false, _) => self.chain_of(endpoint, Side::Ingress, Kind::Routed).tiers(&mut self.builder, Space::EMPTY),
+            (false, _) => self.chain_of(endpoint, Side::Ingress, Kind::Routed).tiers(self.builder, Space::EMPTY),
         };
         let failsafe = if local && !pod { self.failsafe(endpoint, Side::Ingress, Kind::Local) } else { Space::EMPTY };
         let space = &mut self.builder.space;
@@ -111,7 +111,7 @@ impl<'s> Fold<'s> {
             let region = if local {
                 self.normal(endpoint, Side::Egress)
             } else {
-                self.chain_of(endpoint, Side::Egress, Kind::Routed).tiers(&mut self.builder, Space::EMPTY)
+                self.chain_of(endpoint, Side::Egress, Kind::Routed).tiers(self.builder, Space::EMPTY)
             };
             let failsafe = if local { self.failsafe(endpoint, Side::Egress, Kind::Local) } else { Space::EMPTY };
             let translates = self.question.translation.is_some();
@@ -132,7 +132,7 @@ impl<'s> Fold<'s> {
         let Some(translation) = &self.question.translation else {
             return untouched;
         };
-        self.builder.translated = Some(translation);
+        self.builder.translated = Some(translation.clone());
         let translated = region(self);
         self.builder.translated = None;
         let space = &mut self.builder.space;
@@ -142,12 +142,12 @@ impl<'s> Fold<'s> {
 
     fn normal(&mut self, endpoint: &'s HostEndpoint, side: Side) -> Region {
         let chain = self.chain_of(endpoint, side, Kind::Local);
-        let profiles = chain.profiles(&mut self.builder);
-        chain.tiers(&mut self.builder, profiles)
+        let profiles = chain.profiles(self.builder);
+        chain.tiers(self.builder, profiles)
     }
 
     fn failsafe(&mut self, endpoint: &'s HostEndpoint, side: Side, kind: Kind) -> Region {
-        let regions = self.chain_of(endpoint, side, kind).failsafe(&mut self.builder);
+        let regions = self.chain_of(endpoint, side, kind).failsafe(self.builder);
         self.builder.space.first_match(&regions)
     }
 
@@ -157,7 +157,7 @@ impl<'s> Fold<'s> {
             return flow;
         }
         let failsafe = self.failsafe(endpoint, Side::Ingress, Kind::BeforeTracking);
-        let region = chain.tiers(&mut self.builder, Space::EMPTY);
+        let region = chain.tiers(self.builder, Space::EMPTY);
         let space = &mut self.builder.space;
         let region = space.without(region, failsafe);
         let accepted = space.labelled(region, ACCEPTED);

@@ -33,7 +33,7 @@ pub(super) enum Kind {
     Routed,
 }
 
-impl Chain<'_> {
+impl<'s> Chain<'s> {
     /// Whether any policy of the endpoint belongs here, whatever its direction. Without, the chain is not there.
     pub(super) fn is_present(&self) -> bool {
         self.state.tiers.iter().flat_map(|tier| &tier.policies).any(|policy| self.concerns(policy))
@@ -56,7 +56,7 @@ impl Chain<'_> {
 
     /// How each packet leaves the chain; unlabelled where it decides nothing. `invalid` are the packets that connection
     /// tracking calls so.
-    pub(super) fn region(&self, builder: &mut Builder<'_>, invalid: Region) -> Region {
+    pub(super) fn region(&self, builder: &mut Builder<'s>, invalid: Region) -> Region {
         let rest = match self.kind {
             Kind::Local => self.profiles(builder),
             Kind::Routed if !self.is_present() => Space::everywhere(ACCEPTED),
@@ -75,10 +75,10 @@ impl Chain<'_> {
     }
 
     /// The tiers, with what follows them.
-    pub(super) fn tiers(&self, builder: &mut Builder<'_>, mut rest: Region) -> Region {
+    pub(super) fn tiers(&self, builder: &mut Builder<'s>, mut rest: Region) -> Region {
         for tier in self.state.tiers.iter().rev() {
             let enforced = tier.policies.iter().filter(|policy| !policy.staged && self.concerns(policy));
-            let rules: Vec<&[Rule]> = enforced.filter_map(|policy| policy.rules(self.side)).collect();
+            let rules: Vec<&'s [Rule]> = enforced.filter_map(|policy| policy.rules(self.side)).collect();
             if rules.is_empty() {
                 continue;
             }
@@ -89,7 +89,7 @@ impl Chain<'_> {
         rest
     }
 
-    pub(super) fn profiles(&self, builder: &mut Builder<'_>) -> Region {
+    pub(super) fn profiles(&self, builder: &mut Builder<'s>) -> Region {
         let mut rest = Space::everywhere(DROPPED);
         for name in self.endpoint.profiles.iter().rev() {
             rest = match self.state.profiles.get(name) {
@@ -104,7 +104,7 @@ impl Chain<'_> {
     }
 
     /// Failsafe ports of this direction; before connection tracking also answers of those of the other.
-    pub(super) fn failsafe(&self, builder: &mut Builder<'_>) -> Vec<Region> {
+    pub(super) fn failsafe(&self, builder: &mut Builder<'s>) -> Vec<Region> {
         let settings = self.settings;
         let (there, back) = match self.side {
             Side::Ingress => (&settings.failsafe_inbound.value, &settings.failsafe_outbound.value),
@@ -133,7 +133,7 @@ impl Chain<'_> {
 }
 
 /// Lists of rules, the first match deciding; `Pass` leads to `passed`, no match to `unmatched`.
-fn block(builder: &mut Builder<'_>, rules: &[&[Rule]], passed: Region, unmatched: Region) -> Region {
+fn block<'s>(builder: &mut Builder<'s>, rules: &[&'s [Rule]], passed: Region, unmatched: Region) -> Region {
     let mut regions = Vec::new();
     for rule in rules.iter().copied().flatten() {
         let label = match rule.action {

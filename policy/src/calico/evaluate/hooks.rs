@@ -11,17 +11,17 @@ use crate::calico::question::{
 use crate::calico::settings::{Dataplane, Settings, ToHost};
 use crate::calico::state::{HostEndpoint, Side, State};
 use crate::net::Family;
-use crate::packet::{Cube, Exhausted, IcmpSet, IpSet, PacketSet, Region, Space, protocol};
+use crate::packet::{Cube, IcmpSet, IpSet, Region, Space, protocol};
 
 /// IP in IP.
 pub(super) const IPIP: u8 = 4;
 
 /// Packets on their way through the hooks of one question.
-pub(super) struct Fold<'s> {
-    pub(super) builder: Builder<'s>,
+pub(super) struct Fold<'b, 's> {
+    pub(super) builder: &'b mut Builder<'s>,
     pub(super) state: &'s State,
     pub(super) settings: &'s Settings,
-    pub(super) question: &'s Question,
+    pub(super) question: &'b Question,
 }
 
 /// Packets that are still under way.
@@ -37,14 +37,10 @@ pub(super) struct Flow {
     pub(super) invalid: Region,
 }
 
-impl<'s> Fold<'s> {
-    pub(super) fn new(state: &'s State, question: &'s Question, space: Space) -> Self {
-        let settings = state.settings(&question.node);
-        Self { builder: Builder::new(state, space), state, settings, question }
-    }
-
-    pub(super) fn finish(mut self, passed: Region) -> Result<PacketSet, Exhausted> {
-        self.builder.space.store(passed)
+impl<'b, 's> Fold<'b, 's> {
+    pub(super) fn new(builder: &'b mut Builder<'s>, question: &'b Question) -> Self {
+        let state = builder.state;
+        Self { builder, state, settings: state.settings(&question.node), question }
     }
 
     pub(super) fn ingress(&mut self, interface: &Interface) -> Region {
@@ -132,7 +128,7 @@ impl<'s> Fold<'s> {
         let Some(chain) = chain.filter(Chain::is_present) else {
             return flow;
         };
-        let region = chain.region(&mut self.builder, Space::EMPTY);
+        let region = chain.region(self.builder, Space::EMPTY);
         let (flow, accepted) = self.apply(flow, region);
         self.untrack(flow, accepted)
     }
@@ -145,7 +141,7 @@ impl<'s> Fold<'s> {
         let Some(chain) = chains.find(Chain::is_present) else {
             return flow;
         };
-        let region = chain.region(&mut self.builder, flow.invalid);
+        let region = chain.region(self.builder, flow.invalid);
         let region = self.builder.space.without(region, flow.marked);
         self.apply(flow, region).0
     }
@@ -169,7 +165,7 @@ impl<'s> Fold<'s> {
         let translated = Flow { alive: space.within(flow.alive, flow.tracked), ..flow };
         let others = Flow { alive: space.without(flow.alive, flow.tracked), ..flow };
         let others = next(self, others);
-        self.builder.translated = Some(translation);
+        self.builder.translated = Some(translation.clone());
         let translated = next(self, translated);
         self.builder.translated = None;
         self.builder.space.first_match(&[translated, others])
@@ -235,7 +231,7 @@ impl<'s> Fold<'s> {
             return self.leave(flow, interface);
         };
         let chain = self.chain_of(endpoint, Side::Egress, Kind::Local);
-        let region = chain.region(&mut self.builder, flow.invalid);
+        let region = chain.region(self.builder, flow.invalid);
         let space = &mut self.builder.space;
         let (accepted, failsafe) = (space.labelled(region, ACCEPTED), space.labelled(region, FAILSAFE));
         let accepted = space.within(flow.alive, accepted);
@@ -246,7 +242,8 @@ impl<'s> Fold<'s> {
 
     /// Mangle POSTROUTING, which judges what was translated.
     fn leave(&mut self, flow: Flow, interface: &Interface) -> Region {
-        let Some(translation) = self.builder.translated else {
+        let question = self.question;
+        let Some(translation) = question.translation.as_ref().filter(|_| self.builder.translated.is_some()) else {
             return flow.alive;
         };
         let interface = translation.interface.as_ref().unwrap_or(interface);
@@ -262,7 +259,7 @@ impl<'s> Fold<'s> {
         let Some(endpoint) = self.owners(interface).main() else {
             return unmarked;
         };
-        let region = self.chain_of(endpoint, side, Kind::Local).region(&mut self.builder, flow.invalid);
+        let region = self.chain_of(endpoint, side, Kind::Local).region(self.builder, flow.invalid);
         let space = &mut self.builder.space;
         let dropped = space.labelled(region, DROPPED);
         space.without(unmarked, dropped)
@@ -271,8 +268,7 @@ impl<'s> Fold<'s> {
     fn routed(&mut self, flow: Flow, from: &Interface, to: &Interface) -> Region {
         let flow = match self.owners(from).main() {
             Some(endpoint) => {
-                let region =
-                    self.chain_of(endpoint, Side::Ingress, Kind::Routed).region(&mut self.builder, flow.invalid);
+                let region = self.chain_of(endpoint, Side::Ingress, Kind::Routed).region(self.builder, flow.invalid);
                 let region = self.builder.space.without(region, flow.marked);
                 self.apply(flow, region).0
             }
@@ -284,8 +280,7 @@ impl<'s> Fold<'s> {
         }
         match self.owners(to).main() {
             Some(endpoint) => {
-                let region =
-                    self.chain_of(endpoint, Side::Egress, Kind::Routed).region(&mut self.builder, flow.invalid);
+                let region = self.chain_of(endpoint, Side::Egress, Kind::Routed).region(self.builder, flow.invalid);
                 self.apply(flow, region).0.alive
             }
             None => flow.alive,

@@ -15,32 +15,47 @@ use super::settings::Dataplane;
 use super::state::State;
 use crate::packet::{Exhausted, PacketSet, Space};
 
-/// Steps that one question may take, far more than 100,000 rules do.
+/// Steps that the questions of one [`Evaluator`] may take together, far more than 100,000 rules do.
 pub const BUDGET: u64 = 1 << 32;
 
-/// The packets that pass, before destination NAT: accepted, or asked about by no policy.
+/// Answers questions about one state. Rules are built into sets once, and what nodes have in common is worked out once.
+pub struct Evaluator<'s>(rule::Builder<'s>);
+
+impl<'s> Evaluator<'s> {
+    /// Of a state, with [`BUDGET`].
+    pub fn new(state: &'s State) -> Self {
+        Self::with_budget(state, BUDGET)
+    }
+
+    /// Of a state, with another number of steps. What is exhausted stays so.
+    pub fn with_budget(state: &'s State, steps: u64) -> Self {
+        Self(rule::Builder::new(state, Space::with_budget(steps)))
+    }
+
+    /// The packets that pass, before destination NAT: accepted, or asked about by no policy.
+    ///
+    /// # Errors
+    ///
+    /// The questions so far took more steps than the budget has.
+    pub fn evaluate(&mut self, question: &Question) -> Result<PacketSet, Exhausted> {
+        let mut fold = hooks::Fold::new(&mut self.0, question);
+        let bpf = fold.settings.dataplane.value == Dataplane::Bpf;
+        let passed = match &question.path {
+            path if bpf => fold.bpf(path),
+            Path::Ingress(interface) => fold.ingress(interface),
+            Path::Egress(interface) => fold.egress(interface),
+            Path::Forward { from, to } => fold.forward(from, to),
+            Path::Local(interface) => fold.local(interface),
+        };
+        self.0.space.store(passed)
+    }
+}
+
+/// The packets of one question.
 ///
 /// # Errors
 ///
 /// The policies take more than [`BUDGET`] steps.
 pub fn evaluate(state: &State, question: &Question) -> Result<PacketSet, Exhausted> {
-    evaluate_within(state, question, BUDGET)
-}
-
-/// The same with another budget.
-///
-/// # Errors
-///
-/// The policies take more steps than the budget has.
-pub fn evaluate_within(state: &State, question: &Question, budget: u64) -> Result<PacketSet, Exhausted> {
-    let mut fold = hooks::Fold::new(state, question, Space::with_budget(budget));
-    let bpf = fold.settings.dataplane.value == Dataplane::Bpf;
-    let passed = match &question.path {
-        path if bpf => fold.bpf(path),
-        Path::Ingress(interface) => fold.ingress(interface),
-        Path::Egress(interface) => fold.egress(interface),
-        Path::Forward { from, to } => fold.forward(from, to),
-        Path::Local(interface) => fold.local(interface),
-    };
-    fold.finish(passed)
+    Evaluator::new(state).evaluate(question)
 }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
+
 use crate::calico::question::Translation;
-use crate::calico::state::{Members, Peer, Rule, SetId, State};
+use crate::calico::state::{Families, Members, Peer, Rule, SetId, State};
 use crate::net::Family;
 use crate::packet::{Cube, IcmpSet, IpSet, Label, PortSet, ProtocolSet, Region, Space, protocol};
 
@@ -13,9 +15,12 @@ use crate::packet::{Cube, IcmpSet, IpSet, Label, PortSet, ProtocolSet, Region, S
 pub(super) struct Builder<'s> {
     pub(super) space: Space,
     /// What NAT has done to the packets that the chains now see. Regions are always of packets before NAT.
-    pub(super) translated: Option<&'s Translation>,
-    state: &'s State,
-    addresses: HashMap<SetId, IpSet>,
+    pub(super) translated: Option<Translation>,
+    pub(super) state: &'s State,
+    /// Rules that were built before, by their place in the state; not those built for a translation.
+    rules: HashMap<(usize, Label), Region>,
+    /// Members of sets within the families of a rule. Equal lists are one list, which the space then builds once.
+    addresses: HashMap<(SetId, Families), IpSet>,
 }
 
 /// One way to satisfy a side of a rule.
@@ -27,22 +32,33 @@ struct Choice {
 
 impl<'s> Builder<'s> {
     pub(super) fn new(state: &'s State, space: Space) -> Self {
-        Self { space, translated: None, state, addresses: HashMap::new() }
+        Self { space, translated: None, state, rules: HashMap::new(), addresses: HashMap::new() }
     }
 
     /// The packets of a rule, with a label.
-    pub(super) fn rule(&mut self, rule: &Rule, label: Label) -> Region {
-        let families = [(rule.families.v4, Family::IPv4), (rule.families.v6, Family::IPv6)];
-        let families = families.into_iter().filter(|(exists, _)| *exists).map(|(_, family)| IpSet::family(family));
-        let families = families.fold(IpSet::empty(), |all, family| all.union(&family));
+    pub(super) fn rule(&mut self, rule: &'s Rule, label: Label) -> Region {
+        if self.translated.is_some() {
+            return self.build(rule, label);
+        }
+        // The state is borrowed for as long as this lives, so a place stands for one rule.
+        let place = (std::ptr::from_ref(rule).addr(), label);
+        if let Some(region) = self.rules.get(&place) {
+            return *region;
+        }
+        let region = self.build(rule, label);
+        self.rules.insert(place, region);
+        region
+    }
+
+    fn build(&mut self, rule: &Rule, label: Label) -> Region {
         let protocols = rule.protocol.map_or(ProtocolSet::ALL, ProtocolSet::from);
         let protocols = rule.not_protocol.map_or(protocols, |not| protocols.difference(not.into()));
         let kinds =
             |(kind, code): (u8, Option<u8>)| code.map_or_else(|| IcmpSet::kind(kind), |code| IcmpSet::code(kind, code));
         let icmp = rule.icmp.map_or_else(IcmpSet::all, kinds);
         let icmp = rule.not_icmp.map_or_else(|| icmp.clone(), |not| icmp.difference(&kinds(not)));
-        let sources = self.choices(&rule.source, &families);
-        let destinations = self.choices(&rule.destination, &families);
+        let sources = self.choices(&rule.source, rule.families);
+        let destinations = self.choices(&rule.destination, rule.families);
         let mut cubes = Vec::new();
         for source in &sources {
             for destination in &destinations {
@@ -73,7 +89,7 @@ impl<'s> Builder<'s> {
 
     /// The packets of a cube as the chains see them, with a label.
     pub(super) fn cube(&mut self, cube: &Cube, label: Label) -> Region {
-        let Some(translation) = self.translated else {
+        let Some(translation) = &self.translated else {
             return self.space.cube(cube, label);
         };
         // NAT gives every packet of its family one destination; what is asked of that one holds for all or none.
@@ -94,19 +110,26 @@ impl<'s> Builder<'s> {
     }
 
     /// Ways to satisfy a side: by a port's number, or by one of the members of a named port.
-    fn choices(&mut self, peer: &Peer, families: &IpSet) -> Vec<Choice> {
-        let mut addresses = families.clone();
-        if !peer.nets.is_empty() {
-            addresses = addresses.intersection(&peer.nets.iter().copied().collect());
+    fn choices(&mut self, peer: &Peer, families: Families) -> Vec<Choice> {
+        let mut addresses: Option<IpSet> = None;
+        let mut narrow = |set: IpSet| {
+            addresses = Some(match &addresses {
+                Some(addresses) => addresses.intersection(&set),
+                None => set,
+            });
+        };
+        for id in &peer.sets {
+            narrow(self.members(*id, families));
         }
+        if !peer.nets.is_empty() {
+            narrow(peer.nets.iter().filter(|net| families.has(family(net))).copied().collect());
+        }
+        let mut addresses = addresses.unwrap_or_else(|| whole(families));
         if !peer.not_nets.is_empty() {
             addresses = addresses.difference(&peer.not_nets.iter().copied().collect());
         }
-        for id in &peer.sets {
-            addresses = addresses.intersection(&self.members(*id));
-        }
         for id in &peer.not_sets {
-            addresses = addresses.difference(&self.members(*id));
+            addresses = addresses.difference(&self.members(*id, families));
         }
         let excluded = ports(&peer.not_ports);
         let mut choices = Vec::new();
@@ -124,11 +147,11 @@ impl<'s> Builder<'s> {
         choices
     }
 
-    /// Addresses of a set, the same list each time.
-    fn members(&mut self, id: SetId) -> IpSet {
+    /// Addresses of a set that are of some families, the same list each time.
+    fn members(&mut self, id: SetId, families: Families) -> IpSet {
         let state = self.state;
-        let addresses = self.addresses.entry(id).or_insert_with(|| match &state.set(id).members {
-            Members::Nets(nets) => nets.iter().copied().collect(),
+        let addresses = self.addresses.entry((id, families)).or_insert_with(|| match &state.set(id).members {
+            Members::Nets(nets) => nets.iter().filter(|net| families.has(family(net))).copied().collect(),
             Members::Ports(_) => IpSet::empty(),
         });
         addresses.clone()
@@ -160,4 +183,18 @@ fn listed(state: &State, id: SetId) -> &[(IpAddr, u8, u16)] {
 
 fn ports(ranges: &[(u16, u16)]) -> PortSet {
     ranges.iter().map(|(from, to)| RangeInclusive::new(*from, *to)).collect()
+}
+
+fn family(net: &IpNet) -> Family {
+    Family::of(net.addr())
+}
+
+/// Every address of some families.
+fn whole(families: Families) -> IpSet {
+    match families {
+        Families { v4: true, v6: true } => IpSet::all(),
+        Families { v4: true, v6: false } => IpSet::family(Family::IPv4),
+        Families { v4: false, v6: true } => IpSet::family(Family::IPv6),
+        Families { v4: false, v6: false } => IpSet::empty(),
+    }
 }

@@ -4,6 +4,7 @@
 //! FelixConfiguration `node.NAME`, the FelixConfiguration `default`, the built-in value. In one object an annotation
 //! `config.projectcalico.org/PARAMETER` beats the field.
 
+mod check;
 mod failsafe;
 mod pattern;
 mod read;
@@ -13,6 +14,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub(super) use check::faults;
 pub use failsafe::{FailsafeError, FailsafePort, INBOUND, OUTBOUND, Transport};
 pub use pattern::Pattern;
 pub use read::read;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Provenance, place};
+use super::{Provenance, faults, place};
 use crate::snapshot::{Key, Manifest, Snapshot};
 
 /// Groups of Calico's objects, the stored form first.
@@ -102,6 +102,7 @@ fn configuration<'s>(snapshot: &'s Snapshot, name: &str) -> Option<&'s Manifest>
             namespace: String::new(),
             name: name.to_owned(),
         };
-        snapshot.objects.get(&key).map(AsRef::as_ref)
+        let manifest = snapshot.objects.get(&key).map(AsRef::as_ref);
+        manifest.filter(|manifest| group == GROUPS[0] || faults(&manifest.value).is_empty())
     })
 }

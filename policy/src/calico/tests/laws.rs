@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::lab::{Lab, icmp, ip, other, with_ports};
 use crate::calico::endpoint::Interface;
-use crate::calico::evaluate::evaluate;
+use crate::calico::evaluate::Evaluator;
 use crate::calico::question::{Conntrack, Path, Question, Translation, Workloads};
 use crate::calico::settings::Dataplane;
 use crate::calico::trace::trace;
@@ -278,9 +278,10 @@ proptest! {
         prop_assert!(state.unknown.is_empty(), "{:?}", state.unknown);
         let (mut ways, mut dice) = (Dice(ways.into_iter()), Dice(packets.into_iter()));
         let packets: Vec<Packet> = (0..PACKETS).map(|_| packet(&mut dice)).collect();
+        let mut evaluator = Evaluator::new(&state);
         for _ in 0..QUESTIONS {
             let question = question(&mut ways);
-            let set = evaluate(&state, &question).expect("small");
+            let set = evaluator.evaluate(&question).expect("small");
             for packet in &packets {
                 let trace = trace(&state, &question, packet);
                 prop_assert_eq!(set.contains(packet), trace.verdict.passes(), "{:?} {:?}\n{}", question, packet, trace);

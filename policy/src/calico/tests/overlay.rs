@@ -84,3 +84,21 @@ fn a_failsafe_net_is_of_one_family() {
     assert!(!lab.passes(&inward(), &tcp("10.9.0.200", "10.0.0.1", 80)));
     assert!(!lab.passes(&inward(), &tcp("fd09::7", "fd00::1", 80)));
 }
+
+/// projectcalico/calico:libcalico-go/lib/validator/v3/validator.go validateProtoPort, validateFelixConfigSpec.
+#[test]
+fn settings_that_the_api_refuses_do_not_count() {
+    for bad in [
+        json!({"failsafeInboundHostPorts": [{"protocol": "tcp", "port": 80}]}),
+        json!({"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 65536}]}),
+        json!({"failsafeInboundHostPorts": [], "defaultEndpointToHostAction": "DROP"}),
+        json!({"failsafeInboundHostPorts": [], "externalNodesList": ["fd00::/64"]}),
+        json!({"failsafeInboundHostPorts": [], "wireguardListeningPort": 0}),
+    ] {
+        let lab = Lab::new().on_eth0().with("FelixConfiguration", "default", bad.clone());
+        assert!(lab.arrives(22) && !lab.arrives(80), "{bad}");
+        assert_eq!(lab.refused(crate::calico::state::Stage::Api), ["default"], "{bad}");
+    }
+    let raw = json!({"failsafeInboundHostPorts": [{"protocol": "tcp", "port": 80}]});
+    assert!(Lab::raw().on_eth0().with("FelixConfiguration", "default", raw).arrives(80));
+}

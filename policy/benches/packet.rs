@@ -91,10 +91,19 @@ fn random(count: u32) -> Rules {
             _ => protocol::TCP.into(),
         };
         let source = sources.pop().map_or_else(IpSet::all, IpSet::from);
-        let destination = destinations.pop().filter(|_| index % 4 == 0).map_or_else(IpSet::all, IpSet::from);
+        let destination = destinations.pop().filter(|_| index.is_multiple_of(4)).map_or_else(IpSet::all, IpSet::from);
         Cube { source, destination, protocols, destination_ports: ports, ..Cube::any() }
     };
     (0..count).map(|index| (rule(index), label(index))).collect()
+}
+
+/// The same with source and destination in each other's place, as egress has it.
+fn mirrored(count: u32) -> Rules {
+    let swap = |(cube, label): (Cube, Label)| {
+        let (source, destination) = (cube.destination, cube.source);
+        (Cube { source, destination, ..cube }, label)
+    };
+    random(count).into_iter().map(swap).collect()
 }
 
 /// A deny of every protocol from one /24, then an allow of one port from another, and so on.
@@ -114,11 +123,14 @@ fn selectors(count: u32) -> Rules {
     (0..count).map(|index| (tcp(nodes.clone(), port(1024 + index).into()), label(index))).collect()
 }
 
-const SHAPES: [(&str, fn(u32) -> Rules); 6] = [
+type Shape = (&'static str, fn(u32) -> Rules);
+
+const SHAPES: [Shape; 7] = [
     ("disjoint", disjoint),
     ("nested", nested),
     ("interleaved", interleaved),
     ("random", random),
+    ("mirrored", mirrored),
     ("alternating", alternating),
     ("selectors", selectors),
 ];

@@ -1,6 +1,8 @@
 //! What a translation costs, by nodes and by rows: `cargo bench -p translator`.
 //!
-//! The figures of whole processes are taken with `cargo xtask figures`.
+//! The figures of whole processes are those of the bench `process`.
+
+mod support;
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -9,24 +11,6 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use translator::matrix::{Settings, expand};
 use translator::render::{calico, cilium, read_nodes};
 use translator::{output, presets};
-
-/// A node list as kubectl prints it, with a third of the nodes in the control plane.
-fn nodes(count: usize) -> String {
-    let mut text = String::from(r#"{"apiVersion":"v1","kind":"List","items":["#);
-    for index in 0..count {
-        let role = if index % 3 == 0 { r#""node-role.kubernetes.io/control-plane":"true","# } else { "" };
-        let _ = write!(
-            text,
-            r#"{}{{"apiVersion":"v1","kind":"Node","metadata":{{"name":"node-{index:05}","labels":{{{role}"kubernetes.io/hostname":"node-{index:05}","kubernetes.io/os":"linux","kubernetes.io/arch":"amd64"}}}},"status":{{"addresses":[{{"type":"InternalIP","address":"10.{}.{}.{}"}},{{"type":"Hostname","address":"node-{index:05}"}}]}}}}"#,
-            if index == 0 { "" } else { "," },
-            index / 62500,
-            index / 250 % 250,
-            index % 250 + 1
-        );
-    }
-    text.push_str("]}");
-    text
-}
 
 fn matrix(rows: usize) -> String {
     let mut text = String::from(
@@ -52,7 +36,7 @@ fn by_nodes(criterion: &mut Criterion) {
     let preset = presets::find("harvester").expect("it ships");
     let mut group = criterion.benchmark_group("calico, harvester, by nodes");
     for count in [0, 100, 1_000, 5_000] {
-        let list = nodes(count);
+        let list = support::nodes(count);
         group.throughput(Throughput::Elements(count.max(1) as u64));
         group.bench_with_input(BenchmarkId::from_parameter(count), &list, |bencher, list| {
             bencher.iter(|| {

@@ -3,11 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use serde::Serialize;
 
 use crate::render::Manifest;
+
+/// Writing a host endpoint costs some 10 microseconds, a thread about as much as ten of them.
+const OBJECTS_PER_THREAD: usize = 256;
 
 /// Objects as one YAML stream. `header` is a comment without `#`, one line.
 ///
@@ -15,13 +21,28 @@ use crate::render::Manifest;
 ///
 /// An object cannot be written as YAML, which is a defect of this program.
 pub fn yaml(objects: &[Manifest], header: Option<&str>) -> Result<String, serde_saphyr::ser::Error> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(objects.len() / OBJECTS_PER_THREAD + 1);
+    let part = objects.len().div_ceil(threads).max(1);
+    let parts = thread::scope(|scope| {
+        let (here, others) = objects.split_at(part.min(objects.len()));
+        let others: Vec<_> = others.chunks(part).map(|objects| scope.spawn(|| documents(objects))).collect();
+        let mut parts = vec![documents(here)];
+        parts.extend(others.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))));
+        parts
+    });
+    let mut text = String::new();
+    if let (Some(header), false) = (header, objects.is_empty()) {
+        text.push_str(&format!("# {header}\n"));
+    }
+    for part in parts {
+        text.push_str(&part?);
+    }
+    Ok(text)
+}
+
+fn documents(objects: &[Manifest]) -> Result<String, serde_saphyr::ser::Error> {
     let mut text = String::with_capacity(objects.len() * 1024);
-    for (index, manifest) in objects.iter().enumerate() {
-        if index == 0 {
-            if let Some(header) = header {
-                text.push_str(&format!("# {header}\n"));
-            }
-        }
+    for manifest in objects {
         text.push_str("---\n");
         write_yaml(&mut text, &manifest.object)?;
     }

@@ -1,16 +1,23 @@
 //! Sets of integers as sorted ranges.
 
 use std::fmt;
+use std::ops::{BitOr, Shl, Shr};
 use std::sync::Arc;
 
 /// An unsigned integer that ranges are made of.
-pub(super) trait Bound: Copy + Ord + fmt::Debug {
+pub(super) trait Bound:
+    Copy + Ord + fmt::Debug + From<u8> + BitOr<Output = Self> + Shl<u32, Output = Self> + Shr<u32, Output = Self>
+{
     const MIN: Self;
     const MAX: Self;
     /// The number after this one; `None` after the greatest.
     fn next(self) -> Option<Self>;
     /// The number before this one; `None` before the least.
     fn previous(self) -> Option<Self>;
+    /// The greatest number of so many bits.
+    fn ones(bits: u32) -> Self;
+    /// The last eight bits.
+    fn low(self) -> u8;
     fn wide(self) -> u128;
     /// Back from [`wide`](Self::wide); what does not fit is cut off.
     fn narrow(wide: u128) -> Self;
@@ -30,8 +37,16 @@ macro_rules! bound {
                 self.checked_sub(1)
             }
 
+            fn ones(bits: u32) -> Self {
+                Self::MAX.checked_shr(Self::BITS - bits).unwrap_or(0)
+            }
+
+            fn low(self) -> u8 {
+                self as u8
+            }
+
             fn wide(self) -> u128 {
-                u128::from(self)
+                self as u128
             }
 
             fn narrow(wide: u128) -> Self {
@@ -40,28 +55,7 @@ macro_rules! bound {
         }
     )*};
 }
-bound!(u16, u32);
-
-impl Bound for u128 {
-    const MIN: Self = Self::MIN;
-    const MAX: Self = Self::MAX;
-
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-
-    fn previous(self) -> Option<Self> {
-        self.checked_sub(1)
-    }
-
-    fn wide(self) -> u128 {
-        self
-    }
-
-    fn narrow(wide: u128) -> Self {
-        wide
-    }
-}
+bound!(u16, u32, u128);
 
 /// A set of integers: ranges with both ends in them, ascending, with a gap between any two. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

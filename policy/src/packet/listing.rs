@@ -266,4 +266,14 @@ mod tests {
             "every protocol from 16.0.0.0/4 to any IPv4\nevery protocol from 1000::/4 to any IPv6"
         );
     }
+
+    #[test]
+    fn ports_and_types_that_share_their_digits_are_told_apart() {
+        // Type 8 of any code is the number of the ports 2048 to 2303, so both protocols lead to one node.
+        let ping = Cube { protocols: 1.into(), icmp: IcmpSet::kind(8), ..Cube::any() };
+        let ports = Cube { protocols: 6.into(), destination_ports: (2048..=2303).into(), ..Cube::any() };
+        let v4 = Cube { source: IpSet::family(Family::IPv4), ..Cube::any() };
+        let set = &[&ping, &ports].into_iter().collect::<PacketSet>() & &PacketSet::from(&v4);
+        assert_eq!(set.to_string(), "ICMP type 8 from any IPv4 to any IPv4\nTCP 2048-2303 from any IPv4 to any IPv4");
+    }
 }

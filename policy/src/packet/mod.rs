@@ -2,6 +2,32 @@
 //!
 //! A packet is what a host policy can tell apart: addresses, protocol number, and ports or ICMP type and code. Whether
 //! it belongs to a known connection is not part of it: everything is judged as the first packet of its flow.
+//!
+//! A rule is a [`Cube`]. Rules come together in a [`Space`], where the first that matches decides; what is kept, compared,
+//! listed or asked for a sample is a [`PacketSet`].
+//!
+//! ```
+//! use policy::packet::{Cube, IpSet, PacketSet, Preference, Space, protocol};
+//!
+//! let (allow, deny) = (1, 2);
+//! let ssh = Cube { protocols: protocol::TCP.into(), destination_ports: 22.into(), ..Cube::any() };
+//! let nodes: IpSet = ["10.0.0.7", "10.0.0.8"].iter().flat_map(|text| text.parse::<std::net::IpAddr>()).collect();
+//!
+//! let mut space = Space::new();
+//! let rules = [
+//!     space.cube(&Cube { source: nodes, ..ssh.clone() }, allow),
+//!     space.cube(&ssh, deny),
+//!     Space::everywhere(allow),
+//! ];
+//! let decided = space.first_match(&rules);
+//! let denied = space.labelled(decided, deny);
+//! let denied: PacketSet = space.store(denied)?;
+//! assert_eq!(denied.cubes(1)[0].to_string(), "TCP 22 from 0.0.0.0-10.0.0.6,10.0.0.9-255.255.255.255 to any IPv4");
+//!
+//! let lost = denied.sample(&Preference::default()).map(|packet| packet.to_string());
+//! assert_eq!(lost.as_deref(), Some("TCP 203.0.113.1:40000 -> 203.0.113.2:22"));
+//! # Ok::<(), policy::packet::Exhausted>(())
+//! ```
 
 mod address;
 mod cube;

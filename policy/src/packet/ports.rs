@@ -226,6 +226,9 @@ mod tests {
             IcmpSet::code(3, 4).complement().to_string(),
             "types 0-2, type 3 code 0-3, type 3 code 5-255, types 4-255"
         );
+        let across = (5..=255).map(|code| IcmpSet::code(3, code)).chain((0..=3).map(|code| IcmpSet::code(4, code)));
+        let across = across.fold(IcmpSet::empty(), |all, one| all.union(&one));
+        assert_eq!(across.to_string(), "type 3 code 5-255, type 4 code 0-3");
         assert_eq!(IcmpSet::all().to_string(), "any");
         assert_eq!(IcmpSet::empty().to_string(), "none");
     }

@@ -91,6 +91,16 @@ pub struct ProtocolSet([u64; 4]);
 impl ProtocolSet {
     /// No protocol.
     pub const EMPTY: Self = Self([0; 4]);
+    /// Those that have ports.
+    pub const WITH_PORTS: Self = {
+        let mut words = [0; 4];
+        let mut next = 0;
+        while next < WITH_PORTS.len() {
+            words[WITH_PORTS[next] as usize / 64] |= 1 << (WITH_PORTS[next] % 64);
+            next += 1;
+        }
+        Self(words)
+    };
     /// All 256.
     pub const ALL: Self = Self([u64::MAX; 4]);
 
@@ -141,24 +151,6 @@ impl ProtocolSet {
     /// The protocols, ascending.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         (0..=u8::MAX).filter(move |protocol| self.contains(*protocol))
-    }
-
-    /// The protocols of a shape.
-    pub(super) fn with_shape(family: Family, shape: Shape) -> Self {
-        let ports = const {
-            let mut words = [0; 4];
-            let mut next = 0;
-            while next < WITH_PORTS.len() {
-                words[WITH_PORTS[next] as usize / 64] |= 1 << (WITH_PORTS[next] % 64);
-                next += 1;
-            }
-            Self(words)
-        };
-        match shape {
-            Shape::Ports => ports,
-            Shape::Icmp => Self::from(icmp(family)),
-            Shape::Bare => ports.union(Self::from(icmp(family))).complement(),
-        }
     }
 
     /// The protocol, if it is exactly one.
@@ -225,6 +217,7 @@ mod tests {
         assert_eq!(ProtocolSet::from(TCP).complement().to_string(), "every protocol but TCP");
         assert_eq!(ProtocolSet::ALL.to_string(), "every protocol");
         assert_eq!(ProtocolSet::EMPTY.to_string(), "none");
+        assert_eq!(ProtocolSet::WITH_PORTS, ProtocolSet::from_iter(WITH_PORTS));
     }
 
     #[test]

@@ -60,15 +60,8 @@ fn wishes(preference: &Preference) -> impl Iterator<Item = Cube> {
     let from = |source: &IpSet| Cube { source: source.clone(), ..Cube::any() };
     let to = |destination: &IpSet| Cube { destination: destination.clone(), ..Cube::any() };
     let of = |protocols: ProtocolSet| Cube { protocols, ..Cube::any() };
-    let addresses = [
-        Cube { source: sources.clone(), ..to(&destinations) },
-        from(&sources),
-        to(&destinations),
-        from(&documentation),
-        to(&documentation),
-        from(&routed),
-        to(&routed),
-    ];
+    let addresses =
+        [from(&sources), to(&destinations), from(&documentation), to(&documentation), from(&routed), to(&routed)];
     let echo = |family, kind| Cube { icmp: IcmpSet::code(kind, 0), ..of(protocol::icmp(family).into()) };
     let transports = [
         of(protocol::TCP.into()),
@@ -88,11 +81,11 @@ fn nets(texts: &[&str]) -> IpSet {
 }
 
 fn pick(cube: &Cube, preference: &Preference) -> Option<Packet> {
-    let family = if cube.source.v4.is_empty() || cube.destination.v4.is_empty() { Family::IPv6 } else { Family::IPv4 };
+    // A line of a listing is of one family, or of all addresses of both; and its protocols are of one shape.
+    let family = if cube.source.v4.is_empty() { Family::IPv6 } else { Family::IPv4 };
     let source = address(&cube.source, &preference.sources, family, None)?;
     let destination = address(&cube.destination, &preference.destinations, family, Some(source))?;
-    let number = |protocol: &u8| cube.admits(Shape::of(family, *protocol));
-    let number = cube.protocols.iter().find(number)?;
+    let number = cube.protocols.iter().next()?;
     let transport = match Shape::of(family, number) {
         Shape::Ports => Transport::Ports {
             protocol: number,
@@ -110,9 +103,8 @@ fn pick(cube: &Cube, preference: &Preference) -> Option<Packet> {
 
 /// A preferred address, or the least one; neither the number of a network nor the address of the other end, if it can be.
 fn address(set: &IpSet, preferred: &[IpAddr], family: Family, other: Option<IpAddr>) -> Option<IpAddr> {
-    let mut listed =
-        preferred.iter().copied().filter(|address| Family::of(*address) == family && set.contains(*address));
-    if let Some(address) = listed.clone().find(|address| Some(*address) != other).or_else(|| listed.next()) {
+    let fits = |address: &IpAddr| Family::of(*address) == family && set.contains(*address) && Some(*address) != other;
+    if let Some(address) = preferred.iter().copied().find(fits) {
         return Some(address);
     }
     let ranges: Vec<(u128, u128)> = match family {

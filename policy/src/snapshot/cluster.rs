@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Labels or annotations.
-type Map = BTreeMap<String, String>;
+pub(super) type Map = BTreeMap<String, String>;
 
 /// Facts about a cluster other than policy. Every list is sorted by namespace and name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +15,8 @@ pub struct Cluster {
     pub pods: Vec<Pod>,
     /// Namespaces.
     pub namespaces: Vec<Namespace>,
+    /// Service accounts.
+    pub service_accounts: Vec<ServiceAccount>,
     /// Services.
     pub services: Vec<Service>,
     /// Endpoint slices.
@@ -91,6 +93,17 @@ pub struct NamedPort {
 /// A namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
+    /// Name.
+    pub name: String,
+    /// Labels.
+    pub labels: Map,
+}
+
+/// A service account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceAccount {
+    /// Namespace.
+    pub namespace: String,
     /// Name.
     pub name: String,
     /// Labels.

@@ -46,8 +46,10 @@ pub struct Manifest {
 pub struct Source {
     /// File name as the user wrote it, `-` for standard input.
     pub file: String,
-    /// Which document of the file, from 0; which item, for a list.
+    /// Which document of the file, from 0.
     pub document: usize,
-    /// Line of the object's first character, from 1.
+    /// Which item of the document, from 0, if that is a list.
+    pub item: Option<usize>,
+    /// Line from 1 on which the object begins; for an item of a YAML list, the line on which the list does.
     pub line: usize,
 }

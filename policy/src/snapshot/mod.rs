@@ -5,6 +5,7 @@
 //! clusters have thousands of (nodes, pods, ...) is kept lean in [`Cluster`].
 
 mod cluster;
+mod load;
 mod manifest;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,9 @@ use std::sync::Arc;
 
 pub use cluster::{
     Cluster, ConfigMap, Container, DaemonSet, Endpoint, EndpointPort, EndpointSlice, NamedPort, Namespace, Node, Pod,
-    Service, ServicePort,
+    Service, ServiceAccount, ServicePort,
 };
+pub use load::{Duplicate, LoadError, Loaded, Loader};
 pub use manifest::{Key, Manifest, Source};
 
 /// The facts.

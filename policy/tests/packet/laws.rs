@@ -2,8 +2,9 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 
-use policy::packet::{Cube, PacketSet, Preference, Region, Space};
+use policy::packet::{Cube, IpSet, PacketSet, Preference, Region, Space};
 use proptest::prelude::*;
 
 use crate::rule::{Expression, expression, packet, rule};
@@ -119,6 +120,7 @@ proptest! {
         prop_assert_eq!(decided, walked);
         prop_assert_eq!(space.complement(decided), rest);
 
+        same(&space.store(decided).expect("no budget"), &cubes.iter().collect())?;
         let labels = [1, 2, 3].map(|label| {
             let region = space.labelled(decided, label);
             space.store(region).expect("no budget")
@@ -198,4 +200,35 @@ fn membership_is_exact_on_a_small_universe() {
     }
     let share = members * 100 / (40 * universe.len());
     assert!((10..90).contains(&share), "{share} % of the packets are members: too few on one side to prove anything");
+}
+
+/// Looking costs, not only making: two sets that have nothing in common are as much work as two that have.
+#[test]
+fn a_budget_counts_what_is_looked_at() {
+    let ports =
+        |parity: u16| Cube { destination_ports: (0..1000).map(|number| number * 2 + parity).collect(), ..Cube::any() };
+    let enough = |meet: bool, steps: u64| {
+        let mut space = Space::with_budget(steps);
+        let (even, odd) = (space.cube(&ports(0), 1), space.cube(&ports(1), 1));
+        let common = if meet { space.within(even, odd) } else { Space::EMPTY };
+        assert!(space.check().is_err() || common == Space::EMPTY);
+        space.check().is_ok()
+    };
+    let steps: Vec<u64> = (0..1 << 16).collect();
+    let least = |meet: bool| steps.partition_point(|steps| !enough(meet, *steps));
+    let (apart, together) = (least(false), least(true));
+    assert!(together > apart + 16, "{apart} steps to make both, {together} to find that they do not meet");
+}
+
+/// A space remembers long lists by where they are; another list may come to be there.
+#[test]
+fn a_list_that_is_gone_is_not_taken_for_the_next() {
+    let mut space = Space::new();
+    for round in 0..50_u8 {
+        let source: IpSet = (0..20).map(|number| IpAddr::from([10, round, 0, number * 2])).collect();
+        let cube = Cube { source, ..Cube::any() };
+        let region = space.cube(&cube, 1);
+        assert_eq!(space.store(region), Ok(PacketSet::from(&cube)), "round {round}");
+        assert_eq!(space.cube(&cube, 2), space.relabel(region, 2), "another label, so another region");
+    }
 }

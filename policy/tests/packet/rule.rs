@@ -124,7 +124,7 @@ pub(crate) fn rule() -> impl Strategy<Value = Rule> {
         2 => prop::collection::vec(select(protocols()), 1..4),
         1 => prop::collection::vec(any::<u8>(), 1..300),
     ];
-    (nets(3), nets(1), nets(2), protocols, ports(), ports(), icmp).prop_map(
+    (prop_oneof![4 => nets(3), 1 => nets(16)], nets(1), nets(2), protocols, ports(), ports(), icmp).prop_map(
         |(sources, not_sources, destinations, protocols, source_ports, destination_ports, icmp)| Rule {
             sources,
             not_sources,

@@ -1,35 +1,49 @@
-//! Judges recorded cases: JSON lines of cases on standard input, JSON lines of verdicts on standard output. Ends with 70
-//! when the two ways of judging differ.
+//! Answers cases by packet sets and by traces: `verdicts calico|cilium < cases.jsonl > verdicts.jsonl`.
+//!
+//! Exit codes: 2 usage, 3 a line that is no case, 4 input or output, 70 the two ways differ.
 
-use std::io::{BufRead, Write};
+use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;
 
+use tests::verdicts::{LineError, calico, cilium};
+
+/// Answers one case.
+type Answer = fn(&str) -> Result<String, LineError>;
+
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let judge: fn(&str) -> Result<(String, bool), String> = match args.iter().map(String::as_str).collect::<Vec<_>>()[..]
-    {
-        ["cilium"] => tests::verdicts::cilium::line,
+    let engine: Vec<String> = std::env::args().skip(1).collect();
+    let answer: Answer = match engine.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["calico"] => calico::line,
+        ["cilium"] => cilium::line,
         _ => {
-            eprintln!("usage: verdicts cilium < cases.jsonl > verdicts.jsonl");
+            eprintln!("usage: verdicts calico|cilium < cases.jsonl > verdicts.jsonl");
             return ExitCode::from(2);
         }
     };
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut agreed = true;
-    for (number, line) in std::io::stdin().lock().lines().enumerate() {
-        let judged = line.map_err(|error| error.to_string()).and_then(|line| judge(&line));
-        let written = judged.and_then(|(text, same)| {
-            agreed &= same;
-            writeln!(out, "{text}").map_err(|error| error.to_string())
-        });
-        if let Err(error) = written {
-            eprintln!("line {}: {error}", number + 1);
-            return ExitCode::from(3);
+    match run(answer) {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprintln!("verdicts: {error}");
+            ExitCode::from(4)
         }
     }
-    if let Err(error) = out.flush() {
-        eprintln!("{error}");
-        return ExitCode::from(4);
+}
+
+fn run(answer: Answer) -> io::Result<ExitCode> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    for (index, line) in io::stdin().lock().lines().enumerate() {
+        match answer(&line?) {
+            Ok(text) => writeln!(out, "{text}")?,
+            Err(error) => {
+                out.flush()?;
+                eprintln!("verdicts: line {}: {error}", index + 1);
+                return Ok(ExitCode::from(match error {
+                    LineError::Case(_) => 3,
+                    LineError::Differ(_) => 70,
+                }));
+            }
+        }
     }
-    if agreed { ExitCode::SUCCESS } else { ExitCode::from(70) }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -16,20 +16,24 @@ use policy::cilium::trace::trace;
 use policy::cilium::version::Version;
 use policy::packet::{Direction, Packet};
 
+use super::LineError;
+
 /// The version that the recordings are of.
 const VERSION: Version = Version::V1_20;
 
-/// Judges one line, and says whether `trace` and `evaluate` agree about every packet of it. What is given back is what
-/// `evaluate` says.
+/// Judges one line.
 ///
 /// # Errors
 ///
-/// It is not a case.
-pub fn line(line: &str) -> Result<(String, bool), String> {
-    let case: Case = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let judged = judge(&case)?;
-    let text = serde_json::to_string(&judged.evaluated).map_err(|error| error.to_string())?;
-    Ok((text, judged.evaluated.verdicts == judged.traced))
+/// It is not a case, or `evaluate` and `trace` differ.
+pub fn line(line: &str) -> Result<String, LineError> {
+    let case: Case = serde_json::from_str(line).map_err(|error| LineError::Case(error.to_string()))?;
+    let Judged { evaluated, traced } = judge(&case).map_err(LineError::Case)?;
+    let mut verdicts = evaluated.verdicts.iter().zip(&traced).enumerate();
+    if let Some((index, (evaluate, trace))) = verdicts.find(|(_, (evaluate, trace))| evaluate != trace) {
+        return Err(LineError::Differ(format!("{}: packet {index}: {evaluate} and {trace}", case.id)));
+    }
+    serde_json::to_string(&evaluated).map_err(|error| LineError::Case(error.to_string()))
 }
 
 /// A case, judged in both ways.

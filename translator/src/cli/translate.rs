@@ -34,11 +34,11 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
     let input = match read_matrix(args) {
         Ok(input) => input,
         Err(Failure::Usage(exit)) => return exit,
-        Err(Failure::Finding(finding)) => return fail(args, None, vec![*finding], Exit::BadInput),
+        Err(Failure::Finding(finding)) => return fail(args, None, &[*finding], Exit::BadInput),
     };
     let nodes = match args.nodes.as_deref().map(nodes).transpose() {
         Ok(nodes) => nodes,
-        Err(finding) => return fail(args, Some(&input), vec![finding], Exit::BadInput),
+        Err(finding) => return fail(args, Some(&input), &[finding], Exit::BadInput),
     };
     let settings = Settings {
         set: args.set.clone(),
@@ -51,7 +51,7 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
         no_admin_path: args.no_admin_path,
     };
     let (expanded, mut findings) = matrix::expand(&input.text, &input.source, &settings);
-    let Some(expanded) = expanded else { return fail(args, Some(&input), findings, Exit::BadInput) };
+    let Some(expanded) = expanded else { return fail(args, Some(&input), &findings, Exit::BadInput) };
     findings.extend(mismatch(&expanded, cni));
     findings.extend(matrix::lint(&expanded));
     let rendered = match cni {
@@ -59,7 +59,7 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
             .map(|options| calico::render(&expanded, nodes.as_deref(), &options)),
         Cni::Cilium => match cilium_options(args, &expanded) {
             Ok(options) => options.map(|options| cilium::render(&expanded, nodes.as_deref(), &options)),
-            Err(finding) => return fail(args, Some(&input), vec![finding], Exit::BadInput),
+            Err(finding) => return fail(args, Some(&input), &[finding], Exit::BadInput),
         },
     };
     let mut rendered = match rendered {
@@ -92,7 +92,10 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
         }
     }
     findings.append(&mut rendered.findings);
-    finish(args, &input, &expanded, &rendered, findings)
+    let exit = finish(args, &input, &expanded, &rendered, &findings);
+    // The process ends here; giving thousands of objects back one by one only makes it end later.
+    std::mem::forget((nodes, rendered));
+    exit
 }
 
 /// The matrix says that the cluster runs another CNI.
@@ -275,17 +278,17 @@ fn cilium_options(args: &TranslateArgs, matrix: &Expanded) -> Result<Result<cili
 }
 
 /// Shows findings, writes the report, and ends without objects.
-fn fail(args: &TranslateArgs, input: Option<&Input>, findings: Vec<Finding>, exit: Exit) -> Exit {
-    show(input, &findings);
-    match report(args, input, &findings, &Rendered::default()) {
+fn fail(args: &TranslateArgs, input: Option<&Input>, findings: &[Finding], exit: Exit) -> Exit {
+    show(input, findings);
+    match report(args, input, findings, &Rendered::default()) {
         Ok(()) => exit,
         Err(exit) => exit,
     }
 }
 
-fn finish(args: &TranslateArgs, input: &Input, matrix: &Expanded, rendered: &Rendered, findings: Vec<Finding>) -> Exit {
+fn finish(args: &TranslateArgs, input: &Input, matrix: &Expanded, rendered: &Rendered, findings: &[Finding]) -> Exit {
     let lossy = findings.iter().any(|finding| finding.severity() >= Severity::Warning);
-    if has_errors(&findings) || (args.strict && lossy) {
+    if has_errors(findings) || (args.strict && lossy) {
         return fail(args, Some(input), findings, Exit::Findings);
     }
     let header = (!args.no_header).then(|| {
@@ -308,8 +311,8 @@ fn finish(args: &TranslateArgs, input: &Input, matrix: &Expanded, rendered: &Ren
             return Exit::Internal;
         }
     };
-    show(Some(input), &findings);
-    if let Err(exit) = report(args, Some(input), &findings, rendered) {
+    show(Some(input), findings);
+    if let Err(exit) = report(args, Some(input), findings, rendered) {
         return exit;
     }
     match &args.output {

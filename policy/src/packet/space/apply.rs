@@ -85,9 +85,8 @@ impl Space {
         let made = (self.scratch.len() - start) as u64;
         self.budget = self.budget.saturating_sub(made);
         let result = match &self.scratch[start..] {
-            [] => Some(0),
-            [only] => Some(only.child),
             _ if self.budget == 0 => None,
+            [only] => Some(only.child),
             edges => self.table.intern(level, edges),
         };
         self.scratch.truncate(start);

@@ -7,7 +7,7 @@ use super::layout::{self, Field};
 use crate::net::Family;
 use crate::packet::Cube;
 use crate::packet::interval::{Bound, Intervals};
-use crate::packet::protocol::{ProtocolSet, Shape};
+use crate::packet::protocol::{self, ProtocolSet, Shape};
 
 /// Lists of more ranges than this are remembered: to look up is then cheaper than to build again.
 const LONG: usize = 4;
@@ -27,16 +27,18 @@ impl Space {
         if addresses == 0 {
             return 0;
         }
-        let has = |shape: Shape| {
-            cube.admits(shape) && !cube.protocols.intersection(ProtocolSet::with_shape(family, shape)).is_empty()
-        };
-        let ports = if has(Shape::Ports) {
+        let with_ports = cube.protocols.intersection(ProtocolSet::WITH_PORTS);
+        let ports = if cube.admits(Shape::Ports) && !with_ports.is_empty() {
             let lower = self.list(Field::LOWER_PORT, cube.source_ports.intervals(), addresses);
             self.list(Field::UPPER_PORT, cube.destination_ports.intervals(), lower)
         } else {
             0
         };
-        let icmp = if has(Shape::Icmp) { self.list(Field::UPPER_PORT, cube.icmp.intervals(), addresses) } else { 0 };
+        let icmp = if cube.admits(Shape::Icmp) && cube.protocols.contains(protocol::icmp(family)) {
+            self.list(Field::UPPER_PORT, cube.icmp.intervals(), addresses)
+        } else {
+            0
+        };
         let bare = if cube.admits(Shape::Bare) { addresses } else { 0 };
         let child = |protocol| match Shape::of(family, protocol) {
             Shape::Ports => ports,
@@ -103,60 +105,55 @@ impl Space {
         if values.is_full() {
             return below;
         }
-        self.digit(field, field.first(), 0, values.ranges(), below)
+        let block = Block { level: field.first(), shift: field.shift(field.first()), prefix: T::MIN };
+        self.digit(block, values.ranges(), below)
     }
 
-    /// The node of a level for the numbers that start with `prefix` and then have any digits. All ranges meet those
-    /// numbers, and they do not cover them.
-    fn digit<T: Bound>(&mut self, field: Field, level: u8, prefix: u128, ranges: &[(T, T)], below: u32) -> u32 {
-        let shift = field.shift(level);
-        let span = (1 << shift) - 1;
+    /// The node of a block. All ranges meet it, and they do not cover it.
+    fn digit<T: Bound>(&mut self, block: Block<T>, ranges: &[(T, T)], below: u32) -> u32 {
+        let Block { level, shift, prefix } = block;
+        let end = prefix | T::ones(shift + layout::WIDTH);
         let start = self.scratch.len();
         let mut ranges = ranges;
         let mut digit = 0;
-        loop {
-            let first = prefix | u128::from(digit) << shift;
-            let last = first | span;
-            let outside = ranges.iter().take_while(|range| range.1.wide() < first).count();
-            ranges = &ranges[outside..];
-            let through = match ranges {
-                [] => {
-                    self.push(start, Field::LAST_DIGIT, 0);
-                    break;
-                }
+        while digit <= Field::LAST_DIGIT {
+            let first = prefix | T::from(digit) << shift;
+            let last = first | T::ones(shift);
+            while let [range, rest @ ..] = ranges
+                && range.1 < first
+            {
+                ranges = rest;
+            }
+            let (through, child) = match ranges {
                 // A gap up to the digit in which the next range begins.
-                [range, ..] if range.0.wide() > last => {
-                    let through = field.digit_within(level, prefix, range.0.wide());
-                    let Some(through) = through else {
-                        self.push(start, Field::LAST_DIGIT, 0);
-                        break;
-                    };
-                    self.push(start, through - 1, 0);
-                    through - 1
-                }
+                [range, ..] if range.0 > last && range.0 <= end => (layout::digit(range.0, shift) - 1, 0),
+                [] => (Field::LAST_DIGIT, 0),
+                [range, ..] if range.0 > last => (Field::LAST_DIGIT, 0),
                 // All digits that the range covers.
-                [range, ..] if range.0.wide() <= first && range.1.wide() >= last => {
-                    let end = range.1.wide();
-                    let through = match field.digit_within(level, prefix, end) {
-                        None => Field::LAST_DIGIT,
-                        Some(digit) if end & span == span => digit,
-                        Some(digit) => digit - 1,
+                [range, ..] if range.0 <= first && range.1 >= last => {
+                    let through = match range.1.next() {
+                        Some(after) if after <= end => layout::digit(after, shift) - 1,
+                        _ => Field::LAST_DIGIT,
                     };
-                    self.push(start, through, below);
-                    through
+                    (through, below)
                 }
                 _ => {
-                    let inside = ranges.iter().take_while(|range| range.0.wide() <= last).count();
-                    let child = self.digit(field, level + 1, first, &ranges[..inside], below);
-                    self.push(start, digit, child);
-                    digit
+                    let inside = ranges.iter().take_while(|range| range.0 <= last).count();
+                    let inner = Block { level: level + 1, shift: shift - layout::WIDTH, prefix: first };
+                    (digit, self.digit(inner, &ranges[..inside], below))
                 }
             };
-            if through == Field::LAST_DIGIT {
-                break;
-            }
+            self.push(start, through, child);
             digit = through + 1;
         }
         self.finish(level, start)
     }
+}
+
+/// The numbers that start with `prefix` and then have any digits, from that of `level` on.
+#[derive(Clone, Copy)]
+struct Block<T> {
+    level: u8,
+    shift: u32,
+    prefix: T,
 }

@@ -153,7 +153,7 @@ impl Memo {
 
     /// Keeps as many places as there are nodes, at least.
     pub(super) fn fit(&mut self, nodes: usize) {
-        if nodes <= self.entries.len() {
+        if nodes <= self.entries.len() * 2 {
             return;
         }
         let old = std::mem::take(&mut self.entries);

@@ -92,6 +92,10 @@ pub(super) struct Peers<'a> {
     fleet: &'a Fleet<'a>,
     /// Requirements of each role, to be ANDed.
     roles: Vec<Vec<String>>,
+    /// Selector of every node, once it was asked for: with thousands of nodes it is dear to make.
+    every_node: Option<String>,
+    /// Selector of the set of each role's nodes, likewise.
+    role_sets: Vec<Option<Option<String>>>,
     pub(super) sets: Sets,
 }
 
@@ -108,7 +112,8 @@ impl<'a> Peers<'a> {
                 Vec::new()
             }));
         }
-        Self { matrix, fleet, roles: role_terms, sets: Sets::new(prefix) }
+        let role_sets = vec![None; matrix.roles.len()];
+        Self { matrix, fleet, roles: role_terms, every_node: None, role_sets, sets: Sets::new(prefix) }
     }
 
     /// The requirements of a role.
@@ -133,10 +138,13 @@ impl<'a> Peers<'a> {
 
     /// Every node, by label and by address; the form that a packet's own side takes in a rule before DNAT.
     pub(super) fn every_node(&mut self) -> String {
+        if let Some(selector) = &self.every_node {
+            return selector.clone();
+        }
         let mut nets = self.matrix.cluster.node_cidrs.clone();
         nets.extend(self.fleet.addresses());
         let set = self.sets.term("nodes", normalise(nets), "addresses of the nodes, those that will join included");
-        nodes(&[], set)
+        self.every_node.insert(nodes(&[], set)).clone()
     }
 
     fn peer(&mut self, row: &Row, peer: &Peer, resolved: &mut Resolved) -> Result<(), Refusal> {
@@ -155,15 +163,11 @@ impl<'a> Peers<'a> {
             Peer::Role(role) => {
                 let terms = self.roles[*role].clone();
                 let name = &matrix.roles[*role].name;
-                let addresses = self.fleet.addresses_in(*role);
-                let set = self.role_set(*role, addresses);
+                let set = self.role_set(*role);
                 resolved.who.push(selected(nodes(&terms, set))?);
                 if self.needs_network(row, resolved) {
                     let others: Vec<usize> = (0..matrix.roles.len()).filter(|other| other != role).collect();
-                    let sets = others
-                        .into_iter()
-                        .filter_map(|other| self.role_set(other, self.fleet.addresses_in(other)))
-                        .collect();
+                    let sets = others.into_iter().filter_map(|other| self.role_set(other)).collect();
                     resolved.who.push(self.unclaimed(&terms, sets)?);
                     resolved.by_network.push(name.clone());
                 }
@@ -230,9 +234,14 @@ impl<'a> Peers<'a> {
         Some(format!("{NO_NAMESPACE} && {set}"))
     }
 
-    fn role_set(&mut self, role: usize, addresses: Vec<Cidr>) -> Option<String> {
-        let name = &self.matrix.roles[role].name;
-        self.sets.term(&format!("role-{name}"), addresses, &format!("addresses of the nodes of the role `{name}`"))
+    fn role_set(&mut self, role: usize) -> Option<String> {
+        if self.role_sets[role].is_none() {
+            let name = &self.matrix.roles[role].name;
+            let reason = format!("addresses of the nodes of the role `{name}`");
+            self.role_sets[role] =
+                Some(self.sets.term(&format!("role-{name}"), self.fleet.addresses_in(role), &reason));
+        }
+        self.role_sets[role].clone().flatten()
     }
 
     fn node_set(&mut self, name: &str, selector: &LabelSelector) -> Option<String> {

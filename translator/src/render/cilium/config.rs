@@ -116,7 +116,7 @@ impl AgentConfig {
 
     /// Whether a pod selector means pods of this cluster only.
     pub(super) fn local_cluster_only(&self, version: Version) -> bool {
-        self.policy_default_local_cluster.unwrap_or(version >= Version::new(1, 19))
+        self.policy_default_local_cluster.unwrap_or_else(|| version >= Version::new(1, 19))
     }
 
     /// Port that pod traffic between nodes is encapsulated to, where the configuration says that it is.

@@ -104,7 +104,13 @@ fn of_role(
     let reason = rows.iter().filter(held).any(names_every_icmp_type).then_some(
         "ICMP type 0 stands for every type: Cilium keeps the type where it keeps a port, and takes 0 for any",
     );
-    Some(policy(context, &name, rows.iter().filter(held).map(|written| written.row), reason, Specs::One(rule)))
+    Some(policy(
+        context,
+        &name,
+        rows.iter().filter(held).map(|written| written.row),
+        reason,
+        Specs::One(Box::new(rule)),
+    ))
 }
 
 fn names_every_icmp_type(written: &Written<'_>) -> bool {
@@ -162,7 +168,7 @@ fn deny(rule: &mut Rule, direction: Direction, elements: &[&Element], groups: &G
 }
 
 enum Specs {
-    One(Rule),
+    One(Box<Rule>),
     Many(Vec<Rule>),
 }
 
@@ -182,7 +188,7 @@ fn policy<'a>(
         metadata.annotations.insert(meta::REASON.to_owned(), reason.to_owned());
     }
     let (spec, specs) = match specs {
-        Specs::One(rule) => (Some(rule), None),
+        Specs::One(rule) => (Some(*rule), None),
         Specs::Many(rules) => (None, Some(rules)),
     };
     CiliumClusterwideNetworkPolicy {

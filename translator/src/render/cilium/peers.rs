@@ -63,6 +63,8 @@ pub(super) struct Draft<'a> {
     pub(super) limit: Option<Family>,
     pub(super) except: Vec<Cidr>,
     pub(super) nodes: Nodes,
+    /// Cilium's probes of the nodes: they also go to an endpoint of its own on each node, with an identity of its own.
+    probes: bool,
     /// Further identities.
     others: bool,
     endpoints: Vec<LabelSelector>,
@@ -80,6 +82,7 @@ impl<'a> Draft<'a> {
             limit,
             except: report.row.except.iter().copied().filter(meant).collect(),
             nodes: Nodes::None,
+            probes: probes(report.row),
             others: false,
             endpoints: Vec::new(),
             cidrs: Vec::new(),
@@ -267,6 +270,7 @@ impl<'a> Draft<'a> {
         let mut nodes = Vec::new();
         match self.nodes {
             Nodes::None => {}
+            Nodes::All if self.probes => entities.extend(["remote-node", "health"]),
             Nodes::All => entities.push("remote-node"),
             Nodes::Selected(selectors) => nodes = selectors,
         }
@@ -298,6 +302,17 @@ fn family_lost(report: &mut Report<'_>, family: Family, who: &str) {
         lost,
         "state that the other family is not in use, or give the node and pod prefixes of one family only",
     );
+}
+
+/// Whether the row is about Cilium's probes of the nodes.
+fn probes(row: &Row) -> bool {
+    const PORT: u16 = 4240;
+    let probe = |traffic: &Traffic| match traffic {
+        Traffic::Ports { ports, .. } => ports.iter().any(|range| (range.first..=range.last).contains(&PORT)),
+        Traffic::Icmp { .. } => true,
+        Traffic::Any | Traffic::Number(_) => false,
+    };
+    row.direction == Direction::Egress && row.flow.as_deref() == Some("cni-control") && row.traffic.iter().any(probe)
 }
 
 /// Names that Cilium cannot hold a host to.

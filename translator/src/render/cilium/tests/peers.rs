@@ -36,6 +36,17 @@ fn nodes_are_remote_nodes_and_the_node_network() {
 }
 
 #[test]
+fn probes_of_the_nodes_also_go_to_the_health_endpoints() {
+    let row = with_flow(row(tcp(4240), vec![Peer::Nodes]), "cni-control");
+    let mut matrix = matrix(vec![row.clone(), Row { direction: Direction::Egress, ..row }]);
+    matrix.frame.egress.deny = true;
+    let outcome = Outcome::of(&matrix, None, &options(config()));
+    assert_eq!(outcome.admitted()[0], NODES);
+    let entities = outcome.egress()[0].to_entities.clone().expect("entities");
+    assert_eq!(entities, ["remote-node", "health"]);
+}
+
+#[test]
 fn without_a_node_network_joining_nodes_are_reported_where_they_matter() {
     for (flow, codes) in [
         ("kube-apiserver", vec!["cilium-joining-nodes-unknown"]),

@@ -1,0 +1,160 @@
+//! The chain of one host endpoint, as a region over all packets.
+
+use super::rule::Builder;
+use crate::calico::settings::{FailsafePort, Settings};
+use crate::calico::state::{Action, Class, HostEndpoint, Policy, Rule, Side, State};
+use crate::packet::{Cube, IpSet, Label, PortSet, Region, Space, protocol};
+
+/// Accepted, and marked so for the chains that follow.
+pub(super) const ACCEPTED: Label = 1;
+/// Accepted in this table only.
+pub(super) const FAILSAFE: Label = 2;
+/// Dropped.
+pub(super) const DROPPED: Label = 3;
+/// Left to what follows the tier or the profile; never in the region of a whole chain.
+const PASSED: Label = 4;
+
+/// A chain to fold.
+#[derive(Clone, Copy)]
+pub(super) struct Chain<'s> {
+    pub(super) state: &'s State,
+    pub(super) settings: &'s Settings,
+    pub(super) endpoint: &'s HostEndpoint,
+    pub(super) side: Side,
+    pub(super) kind: Kind,
+}
+
+/// What a chain is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    BeforeTracking,
+    BeforeNat,
+    Local,
+    Routed,
+}
+
+impl Chain<'_> {
+    /// Whether any policy of the endpoint belongs here, whatever its direction. Without, the chain is not there.
+    pub(super) fn is_present(&self) -> bool {
+        self.state.tiers.iter().flat_map(|tier| &tier.policies).any(|policy| self.concerns(policy))
+    }
+
+    /// How many tiers have policies that belong here.
+    pub(super) fn count_tiers(&self) -> usize {
+        self.state.tiers.iter().filter(|tier| tier.policies.iter().any(|policy| self.concerns(policy))).count()
+    }
+
+    fn concerns(&self, policy: &Policy) -> bool {
+        let here = match self.kind {
+            Kind::BeforeTracking => policy.class == Class::Untracked,
+            Kind::BeforeNat => policy.class == Class::PreDnat,
+            Kind::Local => policy.class == Class::Normal || policy.class == Class::Forward,
+            Kind::Routed => policy.class == Class::Forward,
+        };
+        here && (policy.ingress.is_some() || policy.egress.is_some()) && policy.selector.matches(&self.endpoint.labels)
+    }
+
+    /// How each packet leaves the chain; unlabelled where it decides nothing. `invalid` are the packets that connection
+    /// tracking calls so.
+    pub(super) fn region(&self, builder: &mut Builder<'_>, invalid: Region) -> Region {
+        let rest = match self.kind {
+            Kind::Local => self.profiles(builder),
+            Kind::Routed if !self.is_present() => Space::everywhere(ACCEPTED),
+            Kind::BeforeTracking | Kind::BeforeNat | Kind::Routed => Space::EMPTY,
+        };
+        let rest = self.tiers(builder, rest);
+        let mut first = Vec::new();
+        if self.kind != Kind::BeforeTracking && self.settings.drop_invalid.value {
+            first.push(builder.space.relabel(invalid, DROPPED));
+        }
+        if self.kind != Kind::Routed {
+            first.extend(self.failsafe(builder));
+        }
+        first.push(rest);
+        builder.space.first_match(&first)
+    }
+
+    /// The tiers, with what follows them.
+    pub(super) fn tiers(&self, builder: &mut Builder<'_>, mut rest: Region) -> Region {
+        for tier in self.state.tiers.iter().rev() {
+            let enforced = tier.policies.iter().filter(|policy| !policy.staged && self.concerns(policy));
+            let rules: Vec<&[Rule]> = enforced.filter_map(|policy| policy.rules(self.side)).collect();
+            if rules.is_empty() {
+                continue;
+            }
+            let drops = matches!(self.kind, Kind::Local | Kind::Routed) && !tier.passes;
+            let unmatched = if drops { Space::everywhere(DROPPED) } else { rest };
+            rest = block(builder, &rules, rest, unmatched);
+        }
+        rest
+    }
+
+    pub(super) fn profiles(&self, builder: &mut Builder<'_>) -> Region {
+        let mut rest = Space::everywhere(DROPPED);
+        for name in self.endpoint.profiles.iter().rev() {
+            rest = match self.state.profiles.get(name) {
+                Some(profile) => {
+                    let rules = if self.side == Side::Ingress { &profile.ingress } else { &profile.egress };
+                    block(builder, &[rules], rest, rest)
+                }
+                None => Space::everywhere(DROPPED),
+            };
+        }
+        rest
+    }
+
+    /// Failsafe ports of this direction; before connection tracking also answers of those of the other.
+    pub(super) fn failsafe(&self, builder: &mut Builder<'_>) -> Vec<Region> {
+        let settings = self.settings;
+        let (there, back) = match self.side {
+            Side::Ingress => (&settings.failsafe_inbound.value, &settings.failsafe_outbound.value),
+            Side::Egress => (&settings.failsafe_outbound.value, &settings.failsafe_inbound.value),
+        };
+        let answers = back.iter().filter(|_| self.kind == Kind::BeforeTracking).map(|port| (port, true));
+        let ports = there.iter().map(|port| (port, false)).chain(answers);
+        ports.map(|(port, answer)| builder.cube(&self.failsafe_cube(port, answer), FAILSAFE)).collect()
+    }
+
+    fn failsafe_cube(&self, port: &FailsafePort, answer: bool) -> Cube {
+        let mut cube = Cube { protocols: port.transport.number().into(), ..Cube::any() };
+        let number = PortSet::from(port.port);
+        if answer {
+            cube.source_ports = number;
+        } else {
+            cube.destination_ports = number;
+        }
+        let other = port.net.map_or_else(IpSet::all, IpSet::from);
+        match self.side {
+            Side::Ingress => cube.source = other,
+            Side::Egress => cube.destination = other,
+        }
+        cube
+    }
+}
+
+/// Lists of rules, the first match deciding; `Pass` leads to `passed`, no match to `unmatched`.
+fn block(builder: &mut Builder<'_>, rules: &[&[Rule]], passed: Region, unmatched: Region) -> Region {
+    let mut regions = Vec::new();
+    for rule in rules.iter().copied().flatten() {
+        let label = match rule.action {
+            Action::Allow => ACCEPTED,
+            Action::Deny => DROPPED,
+            Action::Pass => PASSED,
+            Action::Log => continue,
+        };
+        regions.push(builder.rule(rule, label));
+    }
+    let space = &mut builder.space;
+    let matched = space.first_match(&regions);
+    let pass = space.labelled(matched, PASSED);
+    let decided = space.without(matched, pass);
+    let passed = space.within(passed, pass);
+    let unmatched = space.without(unmatched, matched);
+    space.first_match(&[decided, passed, unmatched])
+}
+
+/// Packets of UDP to a port.
+pub(super) fn udp_to(port: u16, source: IpSet, destination: IpSet) -> Cube {
+    let destination_ports = PortSet::from(port);
+    Cube { source, destination, protocols: protocol::UDP.into(), destination_ports, ..Cube::any() }
+}

@@ -1,0 +1,112 @@
+//! Where the eBPF dataplane differs (projectcalico/calico:felix/bpf/polprog/pol_prog_builder.go, felix/bpf-gpl,
+//! felix/dataplane/linux/bpf_ep_mgr.go).
+
+use serde_json::json;
+
+use super::lab::{Lab, icmp, inward, ip, other, outward, tcp, through, translated, udp, with_ports};
+use crate::calico::endpoint::Interface;
+use crate::calico::question::{Path, Question};
+use crate::calico::settings::Dataplane;
+use crate::calico::trace::Verdict;
+use crate::snapshot::Node;
+
+fn bpf() -> Lab {
+    Lab::new().dataplane(Dataplane::Bpf)
+}
+
+/// `m` is 10.9.0.7.
+fn with_node(lab: Lab) -> Lab {
+    let node = Node { name: "m".to_owned(), internal: vec![ip("10.9.0.7")], ..Node::default() };
+    lab.cluster(|cluster| cluster.nodes = vec![node])
+}
+
+#[test]
+fn nothing_is_enforced_where_no_program_is_attached() {
+    let lab = bpf().on_all().policy("p", json!({"selector": "has(w)", "ingress": [{"action": "Deny"}]}));
+    assert!(!lab.arrives(80));
+    for name in ["lo", "mgmt-br", "br-ex", "vxlan.calico"] {
+        let question = Question::new("n", Path::Ingress(Interface::new(name, [])));
+        assert_eq!(lab.traced(&question, &tcp("10.9.0.7", "10.0.0.1", 80)).verdict, Verdict::NotJudged, "{name}");
+    }
+    let lab = lab.with("FelixConfiguration", "default", json!({"bpfDataIfacePattern": "^br-"}));
+    assert!(lab.arrives(80), "eth0 is no longer among them");
+}
+
+#[test]
+fn trap_17_pre_dnat_policy_of_a_wildcard_does_not_leak() {
+    let deny = json!({"selector": "has(w)", "preDNAT": true, "applyOnForward": true, "ingress": [{"action": "Deny"}]});
+    let allow = json!({"selector": "has(a)", "types": ["Ingress"], "ingress": [{"action": "Allow"}]});
+    let lab = bpf().on_eth0().on_all().policy("p", deny).policy("q", allow);
+    assert!(lab.arrives(80) && !lab.dataplane(Dataplane::Nftables).arrives(80));
+}
+
+#[test]
+fn trap_10_failsafe_ports_help_local_traffic_only_and_by_the_port_after_nat() {
+    let deny = json!({"selector": "has(a)", "preDNAT": true, "applyOnForward": true, "ingress": [{"action": "Deny"}]});
+    let lab = bpf().on_eth0().policy("p", deny);
+    assert!(lab.arrives(22) && !lab.arrives(80) && !lab.routed(22));
+    let node_port = tcp("10.9.0.7", "10.0.0.1", 30080);
+    assert!(lab.passes(&translated(inward(), "10.0.0.1", 6443, None), &node_port));
+    assert!(!lab.passes(&translated(inward(), "10.0.0.1", 8443, None), &node_port));
+}
+
+#[test]
+fn trap_24_neighbour_discovery_is_let_through() {
+    let lab = bpf().on_eth0();
+    assert!(lab.passes(&inward(), &icmp("fd00::7", "fd00::1", 135, 0)));
+    assert!(!lab.passes(&inward(), &icmp("fd00::7", "fd00::1", 134, 0)), "but no router advertisement");
+}
+
+#[test]
+fn tunnels_are_of_nodes() {
+    let lab = with_node(bpf().on_eth0());
+    assert!(lab.passes(&inward(), &udp("10.9.0.7", "10.0.0.1", 4789)));
+    assert!(!lab.passes(&inward(), &udp("10.9.0.8", "10.0.0.1", 4789)), "left to policy");
+    let open = with_node(bpf().on_all());
+    assert!(open.passes(&inward(), &udp("10.9.0.8", "10.0.0.1", 4789)), "which allows");
+    assert!(open.passes(&inward(), &other("10.9.0.7", "10.0.0.1", 4)));
+    assert!(!open.passes(&inward(), &other("10.9.0.8", "10.0.0.1", 4)), "IP in IP of others is dropped before policy");
+    assert!(!open.passes(&outward(), &other("10.0.0.1", "10.9.0.8", 4)));
+    // WireGuard between nodes passes after policy dropped it, if both ports are its own.
+    assert!(lab.passes(&inward(), &with_ports(17, "10.9.0.7", 51820, "10.0.0.1", 51820)));
+    assert!(!lab.passes(&inward(), &with_ports(17, "10.9.0.7", 40_000, "10.0.0.1", 51820)));
+    assert!(!lab.passes(&inward(), &with_ports(17, "10.9.0.8", 51820, "10.0.0.1", 51820)));
+}
+
+#[test]
+fn untracked_ingress_is_a_program_of_exactly_one_tier() {
+    let deny = |tier: &str| {
+        json!({"tier": tier, "selector": "has(a)", "doNotTrack": true, "applyOnForward": true,
+        "types": ["Ingress"], "ingress": [{"action": "Deny"}]})
+    };
+    let allow = json!({"selector": "has(a)", "types": ["Ingress"], "ingress": [{"action": "Allow"}]});
+    let one = bpf().on_eth0().with("Tier", "t", json!({"order": 1})).policy("p", deny("default")).policy("q", allow);
+    assert!(!one.arrives(80) && one.arrives(22));
+    assert!(one.policy("t.p", deny("t")).arrives(80), "two tiers, no program");
+}
+
+#[test]
+fn host_to_a_service_is_judged_by_its_backend_and_the_real_interface() {
+    let to = json!([{"action": "Allow", "protocol": "TCP", "destination": {"ports": [8443]}}]);
+    let lab = bpf().on_eth0().policy("p", json!({"selector": "has(a)", "types": ["Egress"], "egress": to}));
+    let vip = tcp("10.0.0.1", "10.96.0.1", 443);
+    assert!(lab.passes(&translated(outward(), "10.9.0.7", 8443, None), &vip));
+    assert!(!lab.passes(&translated(outward(), "10.9.0.7", 443, None), &vip));
+    let elsewhere = Some(super::lab::eth1());
+    assert!(lab.passes(&translated(outward(), "10.9.0.7", 443, elsewhere), &vip), "eth1 has no endpoint");
+}
+
+#[test]
+fn forwarded_packets_meet_apply_on_forward_on_both_sides() {
+    let aof = |direction: &str| {
+        json!({"selector": "has(w)", "applyOnForward": true, "types": [direction],
+        direction.to_lowercase(): [{"action": "Deny"}]})
+    };
+    assert!(bpf().on_all().passes(&through(), &tcp("10.9.0.7", "10.50.0.1", 80)));
+    for direction in ["Ingress", "Egress"] {
+        assert!(!bpf().on_all().policy("p", aof(direction)).routed(80), "{direction}");
+    }
+    let cali = Interface::new("cali0", []);
+    let from_pod = Question::new("n", Path::Forward { from: cali, to: super::lab::eth1() });
+    assert!(!bpf().on_all().policy("p", aof("Ingress")).passes(&from_pod, &tcp("10.2.0.5", "10.50.0.1", 80)));
+}

@@ -1,0 +1,167 @@
+//! What becomes of objects that are not valid, by the way they were written.
+
+use serde_json::{Value, json};
+
+use super::lab::{Lab, inward, tcp};
+use crate::calico::state::Stage;
+
+fn open_endpoint(lab: Lab) -> Lab {
+    let spec = json!({"node": "n", "interfaceName": "eth0", "profiles": ["projectcalico-default-allow"]});
+    lab.labelled("HostEndpoint", "h", json!({"a": "1"}), spec)
+}
+
+fn denying(rule: Value) -> Value {
+    let mut rule = rule;
+    rule["action"] = json!("Deny");
+    json!({"selector": "has(a)", "types": ["Ingress"], "ingress": [rule]})
+}
+
+/// projectcalico/calico:libcalico-go/lib/backend/syncersv1/updateprocessors/rules.go, felix/calc/validation_filter.go,
+/// felix/config/param_types.go.
+#[test]
+fn trap_25_invalid_content_is_not_refused_on_the_raw_path() {
+    // Unreadable prefixes are left out, and what is left of the rule matches more.
+    let lab = Lab::raw().on_eth0();
+    let allow = |nets: Value| json!({"selector": "has(a)", "types": ["Ingress"], "ingress": [{"action": "Allow", "source": {"nets": nets}}]});
+    let all_bad = lab.clone().policy("p", allow(json!(["10.8.0.0-10.8.0.9"])));
+    assert!(all_bad.arrives(80));
+    assert_eq!(all_bad.state().dangers.len(), 1);
+    assert!(lab.clone().policy("p", allow(json!(["banana", "10.9.0.0/24"]))).arrives(80));
+    assert!(!lab.policy("p", allow(json!(["banana", "10.8.0.0/24"]))).arrives(80));
+    // A selector that does not parse makes the policy absent; in a policy's namespaceSelector it is left out.
+    let absent = |rule: Value| {
+        let lab = open_endpoint(Lab::raw()).policy("p", denying(rule));
+        lab.refused(Stage::Felix) == ["p"] && lab.arrives(80)
+    };
+    for rule in [
+        json!({"source": {"selector": "a = 'x'"}}),
+        json!({"source": {"namespaceSelector": "a = 'x'"}}),
+        json!({"source": {"serviceAccounts": {"selector": "a = 'x'"}}}),
+        json!({"source": {"namespaceSelector": "global()", "selector": "x == '1') || (all()"}}),
+        json!({"protocol": "TCP", "destination": {"ports": ["30000-32767"]}}),
+        json!({"destination": {"ports": [81]}}),
+        json!({"protocol": "FOO"}),
+        json!({"protocol": 0}),
+        json!({"ipVersion": 5}),
+        json!({"icmp": {"type": 255}}),
+    ] {
+        assert!(absent(rule.clone()), "{rule}");
+    }
+    let policy = |spec: Value| {
+        let mut spec = spec;
+        spec["types"] = json!(["Ingress"]);
+        spec["ingress"] = json!([{"action": "Deny"}]);
+        open_endpoint(Lab::raw()).policy("p", spec).arrives(80)
+    };
+    assert!(policy(json!({"selector": "a = 'x'"})));
+    assert!(!policy(json!({"selector": "has(a)", "namespaceSelector": "a = 'x'"})), "broader");
+    assert!(
+        policy(json!({"selector": "all()", "namespaceSelector": "a = 'x'"})),
+        "and all() is rewritten all the same"
+    );
+    assert!(!policy(json!({"selector": "has(a)) || (a == '9'", "namespaceSelector": "has(q)"})), "whole when joined");
+    // An address with a length is no address.
+    let endpoint = json!({"node": "n", "expectedIPs": ["10.0.0.1/32"]});
+    assert!(Lab::raw().with("HostEndpoint", "h", endpoint.clone()).arrives(80));
+    assert_eq!(Lab::new().with("HostEndpoint", "h", endpoint).refused(Stage::Api), ["h"]);
+    // SCTP passes the API and stops Felix; so does what the API would have refused.
+    for port in [
+        json!({"protocol": "SCTP", "port": 80}),
+        json!({"port": 80}),
+        json!({"protocol": "TCP", "port": 80, "net": "x"}),
+    ] {
+        let lab = Lab::raw().with("FelixConfiguration", "default", json!({"failsafeInboundHostPorts": [port]}));
+        assert_eq!(lab.state().settings("n").fatal.len(), 1);
+        assert!(lab.state().unknown.iter().any(|unknown| unknown.path == "failsafe"));
+    }
+}
+
+/// projectcalico/calico:libcalico-go/lib/backend/k8s/resources/resources.go.
+#[test]
+fn trap_25_labels_of_a_stored_endpoint_are_in_an_annotation() {
+    let mut lab = Lab::raw();
+    let metadata = json!({"name": "h", "labels": {"a": "1"}}).to_string();
+    lab.put(
+        "HostEndpoint",
+        json!({"metadata": {"name": "h", "annotations": {"projectcalico.org/metadata": metadata}},
+            "spec": {"node": "n", "interfaceName": "eth0"}}),
+    );
+    let allow = json!({"selector": "a == '1'", "types": ["Ingress"], "ingress": [{"action": "Allow"}]});
+    assert!(lab.policy("p", allow).arrives(80));
+}
+
+/// projectcalico/calico:libcalico-go/lib/validator/v3/validator.go.
+#[test]
+fn the_api_refuses_what_felix_would_take_differently() {
+    let refused = |spec: Value| Lab::new().on_eth0().policy("p", spec).refused(Stage::Api) == ["p"];
+    let rule = |rule: Value| refused(denying(rule));
+    for spec in [
+        json!({"preDNAT": true, "ingress": [{"action": "Allow"}]}),
+        json!({"preDNAT": true, "applyOnForward": true, "egress": [{"action": "Allow"}]}),
+        json!({"preDNAT": true, "doNotTrack": true, "applyOnForward": true}),
+        json!({"types": ["Ingress", "Ingress"]}),
+        json!({"types": ["ingress"]}),
+        json!({"selector": "global()"}),
+        json!({"performanceHints": ["Faster"]}),
+    ] {
+        assert!(refused(spec.clone()), "{spec}");
+    }
+    for bad in [
+        json!({"protocol": "tcp"}),
+        json!({"protocol": "UDPLite", "destination": {"ports": [80]}}),
+        json!({"source": {"nets": ["10.9.0.7"]}}),
+        json!({"source": {"nets": ["10.9.0.7/24"]}}),
+        json!({"source": {"notNets": ["0.0.0.0/0"]}}),
+        json!({"source": {"nets": ["10.0.0.0/8"]}, "destination": {"nets": ["fd00::/8"]}}),
+        json!({"ipVersion": 6, "source": {"nets": ["10.0.0.0/8"]}}),
+        json!({"notProtocol": "ICMP", "ipVersion": 6}),
+        json!({"icmp": {"type": 8}}),
+        json!({"protocol": "ICMP", "icmp": {"code": 0}}),
+        json!({"http": {"methods": ["GET"]}}),
+        json!({"destination": {"services": {"name": "s", "namespace": "n"}}}),
+        json!({"source": {"services": {"name": "s"}}}),
+        json!({"source": {"namespaceSelector": "global() || has(a)"}}),
+        json!({"protocol": "TCP", "destination": {"ports": [0]}}),
+    ] {
+        assert!(rule(bad.clone()), "{bad}");
+    }
+    assert!(!rule(json!({"source": {"namespaceSelector": "global( )"}})));
+}
+
+/// A port that is none is an error of decoding; written raw, it stops the whole list from being read.
+#[test]
+fn a_port_beyond_65535_is_no_port() {
+    let spec = || denying(json!({"protocol": "TCP", "destination": {"ports": [70000]}}));
+    assert_eq!(Lab::new().policy("p", spec()).refused(Stage::Decode), ["p"]);
+    let raw = Lab::raw().policy("p", spec()).state();
+    assert!(raw.unknown.iter().any(|unknown| unknown.reason.contains("no longer read")), "{:?}", raw.unknown);
+}
+
+/// What no type knows is listed with its path, so that nothing is proved with it.
+#[test]
+fn unknown_fields_and_versions_are_listed() {
+    let lab = Lab::new().version(40).policy("p", json!({"ingress": [{"action": "Allow", "souce": {}}], "shape": 1}));
+    let paths: Vec<_> = lab.state().unknown.into_iter().map(|unknown| unknown.path).collect();
+    assert_eq!(paths, ["version", "spec.ingress.0.souce", "spec.shape"]);
+}
+
+/// Both groups at once: what is stored counts, and a difference is told.
+#[test]
+fn the_stored_form_counts_where_both_are_given() {
+    let deny = Lab::raw().on_eth0().policy("default.p", denying(json!({})));
+    let mut both = Lab::new();
+    both.snapshot = deny.snapshot;
+    let allow = json!({"selector": "has(a)", "types": ["Ingress"], "ingress": [{"action": "Allow"}]});
+    let both = both.policy("p", allow);
+    assert!(!both.passes(&inward(), &tcp("10.9.0.7", "10.0.0.1", 80)));
+    assert_eq!(both.state().unknown.len(), 1);
+}
+
+/// No text makes the reader run away.
+#[test]
+fn limits_of_selectors_are_named() {
+    let deep = format!("{}all(){}", "(".repeat(300), ")".repeat(300));
+    let lab = Lab::new().policy("p", json!({"selector": deep, "ingress": []}));
+    assert_eq!(lab.refused(Stage::Api), ["p"]);
+    assert!(lab.state().unknown.iter().any(|unknown| unknown.path == "spec.selector"));
+}

@@ -1,0 +1,11 @@
+//! Tests of the engine as a whole.
+
+mod bpf;
+mod endpoints;
+mod invalid;
+mod lab;
+mod laws;
+mod overlay;
+mod rules;
+mod services;
+mod tiers;

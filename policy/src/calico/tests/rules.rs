@@ -1,0 +1,180 @@
+//! What rules match.
+
+use serde_json::{Value, json};
+
+use super::lab::{Lab, icmp, inward, ip, other, tcp, udp, with_ports};
+use crate::snapshot::{EndpointPort, EndpointSlice, NamedPort, Namespace, Pod};
+
+/// Whether a lab with one ingress rule accepts TCP to port 80 from 10.9.0.7.
+fn allows(lab: &Lab, rule: Value) -> bool {
+    with_rule(lab, rule).arrives(80)
+}
+
+fn with_rule(lab: &Lab, mut rule: Value) -> Lab {
+    rule["action"] = json!("Allow");
+    lab.clone().policy("p", json!({"selector": "has(a)", "types": ["Ingress"], "ingress": [rule]}))
+}
+
+fn set(lab: Lab, name: &str, label: &str, nets: &[&str]) -> Lab {
+    lab.labelled("GlobalNetworkSet", name, json!({label: "1"}), json!({"nets": nets}))
+}
+
+/// projectcalico/calico:felix/calc/rule_scanner.go.
+#[test]
+fn trap_01_all_means_known_endpoints_and_an_empty_selector_means_the_world() {
+    let lab = Lab::new().on_eth0();
+    assert!(allows(&lab, json!({})) && allows(&lab, json!({"source": {"selector": ""}})));
+    assert!(!allows(&lab, json!({"source": {"selector": "all()"}})));
+    assert!(!allows(&lab, json!({"source": {"selector": " "}})), "a blank is all()");
+    let known = set(lab, "s", "x", &["10.9.0.0/24"]);
+    assert!(allows(&known, json!({"source": {"selector": "all()"}})));
+    assert!(allows(&known, json!({"source": {"namespaceSelector": "global()"}})));
+    assert!(!allows(&known, json!({"source": {"namespaceSelector": "all()"}})), "the set is in no namespace");
+}
+
+/// projectcalico/calico:felix/calc/rule_scanner.go combineMatchesIfPossible.
+#[test]
+fn trap_22_not_selector_is_per_endpoint_beside_a_selector_and_per_address_alone() {
+    let lab = set(set(Lab::new().on_eth0(), "s", "x", &["10.9.0.7"]), "t", "y", &["10.9.0.7"]);
+    assert!(allows(&lab, json!({"source": {"selector": "has(x)", "notSelector": "has(y)"}})), "another owner has y");
+    assert!(!allows(&lab, json!({"source": {"notSelector": "has(y)"}})));
+    assert!(allows(&lab, json!({"source": {"notSelector": "has(z)"}})), "matches the Internet");
+    assert!(!allows(&lab, json!({"source": {"selector": "has(x)", "notSelector": "has(x)"}})));
+}
+
+/// projectcalico/calico:felix/calc/rule_scanner.go namedPortsToIPSets.
+#[test]
+fn trap_23_named_ports() {
+    let port = |name: &str, port: u16| json!({"name": name, "protocol": "TCP", "port": port});
+    let spec = json!({"node": "n", "interfaceName": "eth0", "expectedIPs": ["10.0.0.1"], "ports": [port("web", 80)]});
+    let lab = Lab::new().labelled("HostEndpoint", "h", json!({"a": "1"}), spec);
+    let to = |ports: Value| json!({"protocol": "TCP", "destination": {"ports": ports}});
+    let not = |ports: Value| json!({"protocol": "TCP", "destination": {"notPorts": ports}});
+    assert!(allows(&lab, to(json!(["web"]))) && !with_rule(&lab, to(json!(["web"]))).arrives(81));
+    let elsewhere = tcp("10.9.0.7", "10.0.0.2", 80);
+    assert!(!with_rule(&lab, to(json!(["web"]))).passes(&inward(), &elsewhere), "not an expected address");
+    assert!(!allows(&lab, to(json!(["gone"]))) && allows(&lab, to(json!(["gone", 80]))));
+    assert!(allows(&lab, not(json!(["gone"]))) && !allows(&lab, not(json!(["web"]))));
+    // With named ports alone the selector is inside the set of ports.
+    let folded = json!({"protocol": "TCP", "destination": {"selector": "has(b)", "ports": ["web"]}});
+    assert!(!allows(&lab, folded));
+    let folded = json!({"protocol": "TCP", "destination": {"selector": "has(a)", "ports": ["web"]}});
+    assert!(allows(&lab, folded));
+    let excluded = json!({"protocol": "TCP", "destination": {"selector": "has(a)", "notPorts": ["web"]}});
+    assert!(!allows(&lab, excluded));
+    // A range with a dash is a name, which the API refuses and which makes Felix leave the policy out.
+    assert_eq!(with_rule(&lab, to(json!(["30000-32767"]))).refused(crate::calico::state::Stage::Api), ["p"]);
+}
+
+/// projectcalico/calico:felix/rules/policy.go FilterRuleToIPVersion.
+#[test]
+fn trap_24_prefixes_of_one_family_make_the_rule_vanish_for_the_other() {
+    let lab = Lab::new().on_eth0();
+    let v6 = tcp("fd09::7", "fd00::1", 80);
+    let takes_v6 = |rule: Value| with_rule(&lab, rule).passes(&inward(), &v6);
+    assert!(takes_v6(json!({})));
+    assert!(!takes_v6(json!({"source": {"notNets": ["10.0.0.0/8"]}})));
+    assert!(!takes_v6(json!({"source": {"nets": ["10.0.0.0/8"]}})));
+    assert!(!takes_v6(json!({"ipVersion": 4})) && takes_v6(json!({"ipVersion": 6})));
+    // HTTP matches are Calico's proxy's business.
+    assert!(allows(&lab, json!({"protocol": "TCP", "http": {"methods": ["GET"]}})));
+    // Nobody lets neighbour discovery in.
+    let solicitation = icmp("fd00::7", "fd00::1", 135, 0);
+    assert!(!lab.passes(&inward(), &solicitation));
+    assert!(with_rule(&lab, json!({"protocol": "ICMPv6"})).passes(&inward(), &solicitation));
+}
+
+/// projectcalico/calico:felix/rules/policy.go: a catch-all in `notNets` leaves the rule out.
+#[test]
+fn a_rule_that_excludes_every_address_is_left_out() {
+    let lab = Lab::raw().on_eth0();
+    assert!(!allows(&lab, json!({"source": {"notNets": ["0.0.0.0/0"]}})));
+}
+
+/// projectcalico/calico:felix/rules/policy.go; the kernel reads a type from ICMP only.
+#[test]
+fn icmp_types_and_codes() {
+    let lab = Lab::new().on_eth0();
+    let echo = |code| icmp("10.9.0.7", "10.0.0.1", 8, code);
+    let takes = |rule: Value, packet| with_rule(&lab, rule).passes(&inward(), &packet);
+    let not = json!({"protocol": "ICMP", "notICMP": {"type": 8, "code": 0}});
+    assert!(!takes(not.clone(), echo(0)) && takes(not, echo(1)));
+    let exactly = json!({"protocol": "ICMP", "icmp": {"type": 8, "code": 0}});
+    assert!(takes(exactly.clone(), echo(0)) && !takes(exactly, echo(1)));
+    assert!(!takes(json!({"notICMP": {"type": 13}}), tcp("10.9.0.7", "10.0.0.1", 80)));
+    assert!(takes(json!({"notICMP": {"type": 13}}), echo(0)));
+    // A protocol by number does not fix the family.
+    assert!(takes(json!({"protocol": 1}), other("fd09::7", "fd00::1", 1)));
+    assert!(!takes(json!({"protocol": "ICMP"}), other("fd09::7", "fd00::1", 1)));
+}
+
+#[test]
+fn protocols_and_ports() {
+    let lab = Lab::new().on_eth0();
+    let takes = |rule: Value, packet| with_rule(&lab, rule).passes(&inward(), &packet);
+    assert!(takes(json!({"notProtocol": "TCP"}), udp("10.9.0.7", "10.0.0.1", 80)));
+    assert!(!takes(json!({"notProtocol": 17}), udp("10.9.0.7", "10.0.0.1", 80)));
+    let range = json!({"protocol": "SCTP", "source": {"ports": ["100:200"], "notPorts": [150]}});
+    for (port, expected) in [(99, false), (100, true), (150, false), (200, true), (201, false)] {
+        assert_eq!(takes(range.clone(), with_ports(132, "10.9.0.7", port, "10.0.0.1", 1)), expected, "{port}");
+    }
+    assert!(takes(json!({"protocol": 112}), other("10.9.0.7", "10.0.0.1", 112)));
+}
+
+/// projectcalico/calico:felix/serviceindex/serviceindex.go: ports count on the destination's side only, readiness never.
+#[test]
+fn services_stand_for_the_addresses_of_their_endpoints() {
+    let endpoints = |address: &str| {
+        vec![crate::snapshot::Endpoint { addresses: vec![ip(address)], ready: false, node: String::new() }]
+    };
+    let slice = EndpointSlice {
+        namespace: "default".to_owned(),
+        name: "kubernetes-x".to_owned(),
+        service: "kubernetes".to_owned(),
+        endpoints: endpoints("10.9.0.7"),
+        ports: vec![EndpointPort { name: "https".to_owned(), protocol: "TCP".to_owned(), port: Some(6444) }],
+    };
+    let lab = Lab::new().on_eth0().cluster(|cluster| cluster.slices.push(slice));
+    let service = json!({"services": {"name": "kubernetes", "namespace": "default"}});
+    assert!(allows(&lab, json!({"source": service})));
+    let egress =
+        json!({"selector": "has(a)", "types": ["Egress"], "egress": [{"action": "Allow", "destination": service}]});
+    let lab = lab.policy("p", egress);
+    assert!(lab.leaves(6444) && !lab.leaves(6445));
+    let emptied = lab.cluster(|cluster| cluster.slices.clear());
+    assert!(!emptied.leaves(6444));
+}
+
+/// projectcalico/calico:libcalico-go/lib/backend/k8s/conversion: pods have the labels of their namespace under a prefix.
+#[test]
+fn pods_are_selected_by_their_own_labels_and_those_of_their_namespace() {
+    let pod = |name: &str, address: &str, host_network| Pod {
+        namespace: "apps".to_owned(),
+        name: name.to_owned(),
+        labels: [("app".to_owned(), "web".to_owned())].into(),
+        addresses: vec![ip(address)],
+        host_network,
+        service_account: "runner".to_owned(),
+        ports: vec![NamedPort { name: "web".to_owned(), protocol: "TCP".to_owned(), port: 80 }],
+        ..Pod::default()
+    };
+    let lab = Lab::new().on_eth0().cluster(|cluster| {
+        cluster.pods = vec![pod("a", "10.9.0.7", false), pod("b", "10.9.0.8", true)];
+        let labels = [("team".to_owned(), "x".to_owned())].into();
+        cluster.namespaces = vec![Namespace { name: "apps".to_owned(), labels }];
+    });
+    for rule in [
+        json!({"selector": "app == 'web'"}),
+        json!({"namespaceSelector": "team == 'x'"}),
+        json!({"namespaceSelector": "projectcalico.org/name == 'apps'"}),
+        json!({"selector": "app == 'web'", "namespaceSelector": "all()"}),
+        json!({"serviceAccounts": {"names": ["runner"]}}),
+    ] {
+        assert!(allows(&lab, json!({"source": rule})), "{rule}");
+    }
+    assert!(!allows(&lab, json!({"source": {"namespaceSelector": "team == 'y'"}})));
+    assert!(!allows(&lab, json!({"source": {"selector": "app == 'web'", "namespaceSelector": "global()"}})));
+    let host = tcp("10.9.0.8", "10.0.0.1", 80);
+    let rule = json!({"source": {"selector": "app == 'web'"}});
+    assert!(!with_rule(&lab, rule).passes(&inward(), &host), "a pod in the host's network is no endpoint");
+}

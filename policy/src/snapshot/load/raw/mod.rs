@@ -1,0 +1,131 @@
+//! Objects of the API server into the lean ones of [`Cluster`].
+
+mod agent;
+mod node;
+mod pod;
+mod service;
+
+use std::net::IpAddr;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use self::agent::{RawConfigMap, daemon_set};
+use self::node::node;
+use self::pod::{RawPod, pod};
+use self::service::{service, slice};
+use crate::snapshot::cluster::Map;
+use crate::snapshot::{Cluster, ConfigMap, Key, Namespace};
+
+/// ConfigMaps that say how a cluster or an agent is set up, by the beginning of their names.
+const CONFIG_MAPS: [&str; 8] = [
+    "calico-config",
+    "canal-config",
+    "cilium-config",
+    "kube-flannel-cfg",
+    "kube-proxy",
+    "kubeadm-config",
+    "kubelet-config",
+    "rke2-canal-config",
+];
+
+/// A field that is not what the API server makes of it.
+#[derive(Debug)]
+pub(super) struct Mistake {
+    pub(super) path: String,
+    pub(super) message: String,
+}
+
+type Read<T> = Result<T, Mistake>;
+
+/// Adds an object to the cluster, unless it is of a kind that no verdict reads.
+pub(super) fn take(cluster: &mut Cluster, key: &Key, value: &Value) -> Read<bool> {
+    match (key.group.as_str(), key.kind.as_str()) {
+        ("", "Node") => cluster.nodes.push(node(key, typed(value)?)?),
+        ("", "Pod") => {
+            let raw: RawPod = typed(value)?;
+            if !raw.has_ended() {
+                cluster.pods.push(pod(key, raw)?);
+            }
+        }
+        ("", "Namespace") => {
+            let raw: RawMeta = typed(value)?;
+            cluster.namespaces.push(Namespace { name: key.name.clone(), labels: raw.metadata.labels });
+        }
+        ("", "Service") => cluster.services.push(service(key, typed(value)?)?),
+        ("", "ConfigMap") if CONFIG_MAPS.iter().any(|name| key.name.starts_with(name)) => {
+            let raw: RawConfigMap = typed(value)?;
+            let (namespace, name) = (key.namespace.clone(), key.name.clone());
+            cluster.config_maps.push(ConfigMap { namespace, name, data: raw.data });
+        }
+        ("discovery.k8s.io", "EndpointSlice") => cluster.slices.push(slice(key, typed(value)?)?),
+        ("apps", "DaemonSet") => cluster.daemon_sets.push(daemon_set(key, typed(value)?)),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn typed<T: DeserializeOwned>(value: &Value) -> Read<T> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| Mistake { path: error.path().to_string(), message: error.inner().to_string() })
+}
+
+impl Cluster {
+    /// Takes out what was read of an object before.
+    pub(in crate::snapshot) fn forget(&mut self, key: &Key) {
+        let this = |namespace: &str, name: &str| namespace == key.namespace && name == key.name;
+        match (key.group.as_str(), key.kind.as_str()) {
+            ("", "Node") => self.nodes.retain(|node| node.name != key.name),
+            ("", "Pod") => self.pods.retain(|pod| !this(&pod.namespace, &pod.name)),
+            ("", "Namespace") => self.namespaces.retain(|namespace| namespace.name != key.name),
+            ("", "Service") => self.services.retain(|service| !this(&service.namespace, &service.name)),
+            ("", "ConfigMap") => self.config_maps.retain(|map| !this(&map.namespace, &map.name)),
+            ("discovery.k8s.io", "EndpointSlice") => self.slices.retain(|slice| !this(&slice.namespace, &slice.name)),
+            ("apps", "DaemonSet") => self.daemon_sets.retain(|set| !this(&set.namespace, &set.name)),
+            _ => {}
+        }
+    }
+
+    pub(in crate::snapshot) fn sort(&mut self) {
+        self.nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        self.pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        self.namespaces.sort_by(|a, b| a.name.cmp(&b.name));
+        self.services.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        self.slices.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        self.config_maps.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        self.daemon_sets.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    }
+}
+
+/// What `null` and an absent field have in common.
+fn or_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Meta {
+    #[serde(deserialize_with = "or_default")]
+    labels: Map,
+    #[serde(deserialize_with = "or_default")]
+    annotations: Map,
+}
+
+#[derive(Deserialize)]
+struct RawMeta {
+    metadata: Meta,
+}
+
+/// What the API server fills in for a port without a protocol.
+fn tcp() -> String {
+    "TCP".to_owned()
+}
+
+fn all(texts: &[String], path: &str) -> Read<Vec<IpAddr>> {
+    texts.iter().map(|text| address(text, path)).collect()
+}
+
+fn address(text: &str, path: &str) -> Read<IpAddr> {
+    text.parse().map_err(|_| Mistake { path: path.to_owned(), message: format!("`{text}` is not an address") })
+}

@@ -144,6 +144,8 @@ fn a_named_port_with_two_numbers_is_not_usable() {
         cluster.pods.push(second);
     });
     assert!(!twice.emits(crate::cluster::PROMETHEUS, 9090));
+    let state = twice.compile();
+    assert_eq!(state.unknown[0].path, "spec.egress[0]", "newer endpoints tell such pods apart");
 }
 
 /// cilium/cilium:pkg/k8s/watchers/cilium_node.go: agents learn of each other through CiliumNodes.

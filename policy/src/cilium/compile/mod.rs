@@ -28,6 +28,7 @@ use super::identity::{Ipcache, Members, View};
 use super::settings::{SettingError, Settings};
 use super::version::Version;
 use crate::object;
+use crate::packet::Direction;
 use crate::snapshot::{Key, Snapshot};
 
 /// API group of Cilium's objects.
@@ -102,7 +103,28 @@ impl State {
         };
         let led = node_port::unknown(&state);
         state.unknown.extend(led);
+        let ambiguous = state.ambiguous_names();
+        state.unknown.extend(ambiguous);
         state
+    }
+
+    /// Named ports that a rule uses and that pods with equal labels have with different numbers.
+    fn ambiguous_names(&self) -> Vec<Unknown> {
+        let mut unknown = Vec::new();
+        for rule in &self.rules {
+            for element in rule.of(Direction::Egress) {
+                let ports = element.ports.iter().flatten();
+                let mut names = ports.filter_map(|port| match &port.ports {
+                    Ports::Named(name) => Some(name),
+                    Ports::All | Ports::Range(..) => None,
+                });
+                if let Some(name) = names.find(|name| self.ipcache.ports().is_ambiguous(name)) {
+                    let what = format!("pods with equal labels have different ports named {name}");
+                    unknown.push(Unknown::of(&rule.key.to_string(), &element.path, &what));
+                }
+            }
+        }
+        unknown
     }
 
     /// Names of the nodes, sorted.

@@ -20,7 +20,7 @@ pub(super) struct Universe<'s> {
     members: Vec<Mask>,
     /// Identities and aggregates by the keys of their labels, with the label.
     keys: HashMap<String, Vec<(Label, usize)>>,
-    /// The same for labels that are prefixes.
+    /// The same for labels that are prefixes, by address.
     prefixes: Vec<(IpNet, usize)>,
     /// Whom prefixes and groups may select at all.
     open: Mask,
@@ -63,6 +63,7 @@ impl<'s> Universe<'s> {
         for (at, labels) in labels.iter().enumerate() {
             universe.index(at, labels);
         }
+        universe.prefixes.sort_by_key(|(prefix, _)| prefix.network());
         universe
     }
 
@@ -148,8 +149,9 @@ impl<'s> Universe<'s> {
     }
 
     fn all_of(&self, requirements: &[Requirement], satisfying: impl Fn(&Requirement) -> Mask) -> Mask {
-        let mut all = self.everyone();
-        for requirement in requirements {
+        let Some((first, others)) = requirements.split_first() else { return self.everyone() };
+        let mut all = satisfying(first);
+        for requirement in others {
             all.keep(&satisfying(requirement));
         }
         all
@@ -169,7 +171,9 @@ impl<'s> Universe<'s> {
     fn having(&self, wanted: &Label, suits: impl Fn(&Label) -> bool) -> Mask {
         if wanted.source == CIDR {
             let Some(prefix) = wanted.prefix() else { return Mask::default() };
-            let within = self.prefixes.iter().filter(|(own, _)| prefix.contains(own));
+            let start = self.prefixes.partition_point(|(own, _)| own.network() < prefix.network());
+            let end = self.prefixes.partition_point(|(own, _)| own.network() <= prefix.broadcast());
+            let within = self.prefixes[start..end].iter().filter(|(own, _)| prefix.contains(own));
             return if suits(wanted) { within.map(|(_, at)| *at).collect() } else { Mask::default() };
         }
         let found = self.keys.get(&wanted.key).into_iter().flatten();
@@ -187,7 +191,7 @@ impl<'s> Universe<'s> {
 
     /// The addresses of identities.
     pub(super) fn addresses(&self, mask: &Mask) -> IpSet {
-        if self.identities.iter().enumerate().all(|(at, _)| mask.contains(at)) {
+        if (0..self.identities.len()).all(|at| mask.contains(at)) {
             return IpSet::all();
         }
         let mut chosen: Vec<IpSet> = self.iter(mask).map(|(_, addresses)| addresses.clone()).collect();
@@ -201,8 +205,9 @@ impl<'s> Universe<'s> {
 
     /// Identities with their addresses.
     pub(super) fn iter<'u>(&'u self, mask: &'u Mask) -> impl Iterator<Item = (&'u Identity, &'u IpSet)> {
-        let chosen = self.identities.iter().enumerate().filter(|(at, _)| mask.contains(*at));
-        chosen.map(|(_, (identity, addresses))| (identity, addresses))
+        // Aggregates stand after the identities and have no addresses of their own.
+        let chosen = mask.iter().map_while(|at| self.identities.get(at));
+        chosen.map(|(identity, addresses)| (identity, addresses))
     }
 }
 
@@ -247,6 +252,18 @@ fn addresses(view: &View<'_>) -> BTreeMap<Identity, IpSet> {
 impl Mask {
     pub(super) fn contains(&self, at: usize) -> bool {
         self.0.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    /// Positions, ascending.
+    fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(index, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
+                left &= left - 1;
+                Some(index * 64 + bit)
+            })
+        })
     }
 
     fn insert(&mut self, at: usize) {

@@ -212,6 +212,11 @@ impl Ipcache {
         self.members.nodes.keys().map(String::as_str)
     }
 
+    /// Named ports of peers.
+    pub fn ports(&self) -> &NamedPorts {
+        &self.ports
+    }
+
     /// Whether an address is a node's own.
     pub fn is_node(&self, address: IpAddr) -> bool {
         self.members.nodes.values().any(|member| member.own.contains(&address))

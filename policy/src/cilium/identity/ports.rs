@@ -27,8 +27,12 @@ impl NamedPorts {
         self.0.get(&(identity.clone(), name.to_owned(), protocol)).copied().flatten()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether some set of pod labels goes with several numbers of a name.
+    ///
+    /// Endpoints that were made by 1.20.2 or later carry their named ports in their labels, which tells such pods apart;
+    /// older ones do not (cilium/cilium:pkg/endpoint/metadata/k8s_metadatafetcher.go). A snapshot does not say which
+    /// they are.
+    pub fn is_ambiguous(&self, name: &str) -> bool {
+        self.0.iter().any(|((_, own, _), port)| own == name && port.is_none())
     }
 }

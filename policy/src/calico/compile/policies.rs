@@ -153,6 +153,12 @@ impl Compiler<'_> {
     }
 
     fn policy_dangers(&mut self, key: &Key, spec: &PolicySpec) {
+        // projectcalico/calico:felix/dataplane/linux/xdp_state.go.
+        let first = spec.ingress.iter().flatten().next();
+        if spec.do_not_track && first.is_some_and(|rule| rule.action == "Deny" && !rule.source.selector.is_empty()) {
+            let effect = "where Felix offloads this rule to XDP, answers of failsafe ports are dropped with the rest";
+            self.danger(key, "spec.ingress[0]".to_owned(), effect);
+        }
         let directions = [("ingress", &spec.ingress), ("egress", &spec.egress)];
         for (direction, rules) in directions {
             for (index, rule) in rules.iter().flatten().enumerate() {

@@ -126,20 +126,6 @@ impl<'s> Fold<'_, 's> {
         space.without(flow.alive, dropped)
     }
 
-    /// A region over packets after NAT, put together from those that are translated and those that are not.
-    fn per_nat(&mut self, flow: Flow, mut region: impl FnMut(&mut Self) -> Region) -> Region {
-        let untouched = region(self);
-        let Some(translation) = &self.question.translation else {
-            return untouched;
-        };
-        self.builder.translated = Some(translation.clone());
-        let translated = region(self);
-        self.builder.translated = None;
-        let space = &mut self.builder.space;
-        let (translated, untouched) = (space.within(translated, flow.tracked), space.without(untouched, flow.tracked));
-        space.first_match(&[translated, untouched])
-    }
-
     fn normal(&mut self, endpoint: &'s HostEndpoint, side: Side) -> Region {
         let chain = self.chain_of(endpoint, side, Kind::Local);
         let profiles = chain.profiles(self.builder);

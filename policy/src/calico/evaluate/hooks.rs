@@ -60,9 +60,16 @@ impl<'b, 's> Fold<'b, 's> {
         self.after_nat(flow, |fold, flow| fold.routed(flow, from, to))
     }
 
+    /// Out and in again. What NAT has done on the way out, it has done to all that sees the packets on their way in.
     pub(super) fn local(&mut self, interface: &Interface) -> Region {
         let out = self.egress(interface);
-        let back = self.ingress(interface);
+        let fresh = self.fresh();
+        let flow = self.before_tracking(fresh, Side::Egress, interface);
+        let flow = self.untrack_vxlan(flow);
+        let back = self.per_nat(flow, |fold| {
+            let flow = fold.arrive(interface);
+            fold.input(flow, interface)
+        });
         self.builder.space.within(out, back)
     }
 
@@ -169,6 +176,20 @@ impl<'b, 's> Fold<'b, 's> {
         let translated = next(self, translated);
         self.builder.translated = None;
         self.builder.space.first_match(&[translated, others])
+    }
+
+    /// A region over packets after NAT, put together from those that are translated and those that are not.
+    pub(super) fn per_nat(&mut self, flow: Flow, mut region: impl FnMut(&mut Self) -> Region) -> Region {
+        let untouched = region(self);
+        let Some(translation) = &self.question.translation else {
+            return untouched;
+        };
+        self.builder.translated = Some(translation.clone());
+        let translated = region(self);
+        self.builder.translated = None;
+        let space = &mut self.builder.space;
+        let (translated, untouched) = (space.within(translated, flow.tracked), space.without(untouched, flow.tracked));
+        space.first_match(&[translated, untouched])
     }
 
     fn input(&mut self, flow: Flow, interface: &Interface) -> Region {

@@ -51,6 +51,7 @@ pub fn read(snapshot: &Snapshot, node: Option<&str>, version: Version, dataplane
         fatal: Vec::new(),
         unknown: Vec::new(),
     };
+    reader.note_surroundings(snapshot);
     let Reader { fatal, unknown, .. } = reader;
     Settings { fatal, unknown, ..settings }
 }
@@ -124,6 +125,25 @@ impl Reader<'_> {
         }
     }
 
+    /// What lets others than Calico decide about a packet, or sends it another way.
+    fn note_surroundings(&mut self, snapshot: &Snapshot) {
+        let is = |wanted: &'static str| move |found: &Found<'_>| Some(text(found)?.eq_ignore_ascii_case(wanted));
+        for (name, field, wanted, reason) in [
+            ("ChainInsertMode", "chainInsertMode", "append", "rules of others come before Calico's"),
+            ("IptablesFilterAllowAction", "iptablesFilterAllowAction", "return", "rules of others follow an accept"),
+            ("NftablesFilterAllowAction", "nftablesFilterAllowAction", "return", "rules of others follow an accept"),
+        ] {
+            let setting = self.or(name, field, false, is(wanted));
+            if setting.value {
+                self.unknown.push(format!("{}: {reason}", setting.from));
+            }
+        }
+        if kube_proxy_mode(snapshot) == Some("ipvs") {
+            let reason = "ConfigMap kube-proxy: IPVS sends service traffic through INPUT and OUTPUT";
+            self.unknown.push(reason.to_owned());
+        }
+    }
+
     /// `NFTablesMode: Auto`, the built-in value from 3.32, follows kube-proxy; before, it is `Disabled`
     /// (projectcalico/calico:felix/config/config_params.go).
     fn dataplane(&mut self, snapshot: &Snapshot, version: Version, given: Option<Dataplane>) -> Sourced<Dataplane> {
@@ -145,19 +165,19 @@ impl Reader<'_> {
         if let Some(value) = mode.value {
             return Sourced { value, from: mode.from };
         }
-        let kube_proxy = snapshot.cluster.config_maps.iter().find(|map| map.name == "kube-proxy");
-        let follows = kube_proxy.and_then(|map| map.data.get("config.conf")).is_some_and(|text| {
-            text.lines().filter_map(|line| line.trim().strip_prefix("mode:")).any(|mode| {
-                let mode = mode.trim().trim_matches(['"', '\'']);
-                mode == "nftables"
-            })
-        });
-        if follows {
+        if kube_proxy_mode(snapshot) == Some("nftables") {
             let reason = "kube-proxy runs on nftables".to_owned();
             return Sourced { value: Dataplane::Nftables, from: Provenance::Derived(reason) };
         }
         Sourced { value: Dataplane::Iptables, from: Provenance::Default }
     }
+}
+
+/// Mode of kube-proxy, as its ConfigMap has it.
+fn kube_proxy_mode(snapshot: &Snapshot) -> Option<&str> {
+    let map = snapshot.cluster.config_maps.iter().find(|map| map.name == "kube-proxy")?;
+    let mode = map.data.get("config.conf")?.lines().find_map(|line| line.trim().strip_prefix("mode:"))?;
+    Some(mode.trim().trim_matches(['"', '\'']))
 }
 
 impl<T> Sourced<T> {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::lab::{Lab, inward, ip, other, outward, tcp, udp};
 use crate::calico::settings::Dataplane;
-use crate::snapshot::Node;
+use crate::snapshot::{ConfigMap, Node};
 
 /// A locked-down `eth0`, and one other node.
 fn lab(settings: serde_json::Value) -> Lab {
@@ -101,4 +101,24 @@ fn settings_that_the_api_refuses_do_not_count() {
     }
     let raw = json!({"failsafeInboundHostPorts": [{"protocol": "tcp", "port": 80}]});
     assert!(Lab::raw().on_eth0().with("FelixConfiguration", "default", raw).arrives(80));
+}
+
+/// What others than Calico decide, or what goes another way, is not guessed.
+#[test]
+fn surroundings_that_are_not_modelled_are_listed() {
+    let unknown = |lab: Lab| lab.state().unknown.len();
+    assert_eq!(unknown(Lab::new()), 0);
+    assert_eq!(unknown(Lab::new().with("FelixConfiguration", "default", json!({"chainInsertMode": "Append"}))), 1);
+    let mode = |mode: &str| {
+        let data = [("config.conf".to_owned(), format!("kind: KubeProxyConfiguration\nmode: \"{mode}\"\n"))].into();
+        let map = ConfigMap { namespace: "kube-system".to_owned(), name: "kube-proxy".to_owned(), data };
+        Lab::new().cluster(|cluster| cluster.config_maps.push(map))
+    };
+    assert_eq!((unknown(mode("ipvs")), unknown(mode("iptables"))), (1, 0));
+    let mut follows = mode("nftables").version(32);
+    follows.assumptions.dataplane = None;
+    assert_eq!(follows.state().settings("n").dataplane.value, Dataplane::Nftables);
+    let mut older = mode("nftables").version(31);
+    older.assumptions.dataplane = None;
+    assert_eq!(older.state().settings("n").dataplane.value, Dataplane::Iptables);
 }

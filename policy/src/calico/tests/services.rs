@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::lab::{Lab, eth0, eth1, inward, outward, tcp, through, translated};
+use super::lab::{Lab, eth0, eth1, inward, ip, outward, tcp, through, translated};
+use crate::calico::endpoint::Interface;
+use crate::calico::question::{Path, Question};
 use crate::calico::settings::Dataplane;
 
 fn egress_to(ports: &[u16]) -> serde_json::Value {
@@ -70,4 +72,23 @@ fn node_ports_are_judged_before_dnat_by_their_own_number_and_after_it_by_the_bac
     let local = translated(inward(), "10.0.0.1", 6443, None);
     assert!(lab.passes(&local, &packet));
     assert!(!lab.passes(&translated(inward(), "10.0.0.1", 8080, None), &packet) && eth0() != eth1());
+}
+
+/// Host to a service whose backend is the host itself: what comes in again has been translated
+/// (projectcalico/calico:felix/rules/static.go; the kernel translates once, in OUTPUT).
+#[test]
+fn host_to_itself_through_a_service_is_judged_by_the_backend_both_ways() {
+    let lo = Interface::new("lo", [ip("127.0.0.1")]);
+    let question = translated(Question::new("n", Path::Local(lo)), "10.0.0.1", 8443, None);
+    let vip = tcp("10.0.0.1", "10.96.0.1", 443);
+    let deny = |port: u16, pre_dnat: bool| {
+        let rule =
+            json!([{"action": "Deny", "protocol": "TCP", "destination": {"ports": [port]}}, {"action": "Allow"}]);
+        let spec = json!({"selector": "has(w)", "types": ["Ingress"], "preDNAT": pre_dnat, "applyOnForward": pre_dnat,
+            "ingress": rule});
+        Lab::new().on_all().policy("p", spec)
+    };
+    for pre_dnat in [false, true] {
+        assert!(!deny(8443, pre_dnat).passes(&question, &vip) && deny(443, pre_dnat).passes(&question, &vip));
+    }
 }

@@ -33,6 +33,8 @@ pub(super) struct Walk<'s> {
     pub(super) accepted: bool,
     /// Whether some chain was asked.
     pub(super) judged: bool,
+    /// Whether the packet has been out of the host and comes in again; NAT is then behind it.
+    returned: bool,
 }
 
 impl<'s> Walk<'s> {
@@ -49,6 +51,7 @@ impl<'s> Walk<'s> {
             seen: false,
             accepted: false,
             judged: false,
+            returned: false,
         }
     }
 
@@ -89,7 +92,7 @@ impl<'s> Walk<'s> {
         if !out.passes() {
             return out;
         }
-        (self.conntrack, self.accepted) = (self.fresh, false);
+        (self.conntrack, self.accepted, self.returned) = (self.fresh, false, true);
         let back = self.ingress(interface);
         if back == Verdict::NotJudged { out } else { back }
     }
@@ -155,7 +158,7 @@ impl<'s> Walk<'s> {
 
     /// Destination NAT. A packet that is not tracked is not translated.
     pub(super) fn translate(&mut self) -> Option<Verdict> {
-        let translation = self.translation()?;
+        let translation = self.translation().filter(|_| !self.returned)?;
         let transport = match (self.packet.transport(), translation.port) {
             (Transport::Ports { protocol, source, .. }, Some(destination)) => {
                 Transport::Ports { protocol, source, destination }

@@ -168,6 +168,18 @@ fn a_trace_names_object_rule_and_reason_as_text_and_as_json() {
     assert!(world.compile().view(NODE).subject().is_some());
 }
 
+#[test]
+fn a_trace_names_the_place_in_a_users_file() {
+    let mut world = World::new().with(element(json!({"fromEntities": ["host"]})));
+    let manifest = world.snapshot.of("cilium.io", "CiliumClusterwideNetworkPolicy").next().cloned().expect("one");
+    let source = policy::snapshot::Source { file: "host.yaml".to_owned(), document: 0, item: None, line: 7 };
+    let manifest = policy::snapshot::Manifest { source: Some(source.into()), ..(*manifest).clone() };
+    world.snapshot = world.snapshot.with(manifest);
+    let trace = world.trace(policy::packet::Direction::Ingress, WORLD, crate::cluster::tcp(22));
+    assert!(trace.to_string().contains("/p0 spec.ingress[0] (host.yaml:7) is for other peers"), "{trace}");
+    assert_eq!(serde_json::to_value(&trace).expect("plain data")["steps"][2]["source"], "host.yaml:7");
+}
+
 /// cilium/cilium:pkg/policy/types/auth.go, pkg/policy/l4.go: an allow may ask for more.
 #[test]
 fn allows_on_a_condition_are_told_apart() {

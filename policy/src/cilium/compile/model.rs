@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cilium::selector::{Requirement, Selector};
 use crate::packet::{Direction, protocol};
-use crate::snapshot::Key;
+use crate::snapshot::{Key, Source};
 
 /// One rule for hosts: `spec`, or one of `specs`.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Rule {
     pub key: Arc<Key>,
     /// Where in it: `spec` or `specs[1]`.
     pub path: String,
+    /// Where the object was read, if a user gave it.
+    pub source: Option<Arc<Source>>,
     /// Hosts that it is for.
     pub subject: Vec<Requirement>,
     /// Whether it turns on default deny, for packets to the host and from it.

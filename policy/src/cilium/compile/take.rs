@@ -110,6 +110,9 @@ fn policy(manifest: &Manifest, through_api: bool, context: &mut Context<'_>) -> 
         let namespaced = !metadata.namespace.is_empty();
         self::rule(&key, path, rule, namespaced, context, &mut parsed)?;
     }
+    for rule in &mut parsed.rules {
+        rule.source.clone_from(&manifest.source);
+    }
     Ok(parsed)
 }
 
@@ -157,7 +160,7 @@ fn rule(
             default_deny[index(direction)] = has_entries && (forced || stated.unwrap_or(true));
         }
         let subject = selector::written(written);
-        parsed.rules.push(Rule { key: Arc::clone(key), path, subject, default_deny, elements });
+        parsed.rules.push(Rule { key: Arc::clone(key), path, source: None, subject, default_deny, elements });
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! Identities with their addresses, and which of them a selector selects.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::cilium::compile::State;
-use crate::cilium::identity::{Aggregate, Identity, View};
+use crate::cilium::identity::{Aggregate, Identity, Number, View};
 use crate::cilium::label::{ANY, CIDR, Label, Labels, RESERVED};
 use crate::cilium::selector::{CidrSelector, Requirement, Selector};
 use crate::cilium::settings::CidrMatchMode;
@@ -34,7 +35,7 @@ pub(super) struct Mask(Vec<u64>);
 
 impl<'s> Universe<'s> {
     pub(super) fn new(state: &'s State, view: &View<'_>) -> Self {
-        let identities: Vec<(Identity, IpSet)> = addresses(view).into_iter().collect();
+        let identities: Vec<(Identity, IpSet)> = addresses(view);
         let mode = state.settings.cidr_matches();
         let aggregates: &[Aggregate] =
             if state.settings.version.value >= Version::V1_20 { &Aggregate::ALL } else { &[] };
@@ -54,13 +55,10 @@ impl<'s> Universe<'s> {
             mode,
             state,
         };
-        let labels: Vec<Labels> = universe
-            .identities
-            .iter()
-            .map(|(identity, _)| (*identity.labels).clone())
-            .chain(aggregates.iter().map(|aggregate| aggregate.labels().clone()))
-            .collect();
-        for (at, labels) in labels.iter().enumerate() {
+        let own: Vec<Arc<Labels>> =
+            universe.identities.iter().map(|(identity, _)| Arc::clone(&identity.labels)).collect();
+        let aggregates = aggregates.iter().map(|aggregate| aggregate.labels());
+        for (at, labels) in own.iter().map(AsRef::as_ref).chain(aggregates).enumerate() {
             universe.index(at, labels);
         }
         universe.prefixes.sort_by_key(|(prefix, _)| prefix.network());
@@ -212,7 +210,7 @@ impl<'s> Universe<'s> {
 }
 
 /// The addresses of each identity: each prefix without those within it.
-fn addresses(view: &View<'_>) -> BTreeMap<Identity, IpSet> {
+fn addresses(view: &View<'_>) -> Vec<(Identity, IpSet)> {
     let mut prefixes = view.prefixes();
     for text in ["0.0.0.0/0", "::/0"] {
         let all: IpNet = text.parse().expect("a constant prefix");
@@ -230,23 +228,23 @@ fn addresses(view: &View<'_>) -> BTreeMap<Identity, IpSet> {
         }
         around.push(*prefix);
     }
-    let mut plain: BTreeMap<Identity, Vec<IpNet>> = BTreeMap::new();
-    let mut sets: BTreeMap<Identity, IpSet> = BTreeMap::new();
+    // Equal identities share their labels, so they are told apart without reading them.
+    let mut places: HashMap<(Number, *const Labels), usize> = HashMap::new();
+    let mut found: Vec<(Identity, Vec<IpNet>, IpSet)> = Vec::new();
     for (prefix, identity) in prefixes {
+        let place = *places.entry((identity.number, Arc::as_ptr(&identity.labels))).or_insert_with(|| {
+            found.push((identity, Vec::new(), IpSet::empty()));
+            found.len() - 1
+        });
+        let (_, plain, rest) = &mut found[place];
         match within.get(&prefix) {
-            None => plain.entry(identity).or_default().push(prefix),
+            None => plain.push(prefix),
             Some(inner) => {
-                let rest = IpSet::from(prefix).difference(&inner.iter().copied().collect());
-                let set = sets.entry(identity).or_insert_with(IpSet::empty);
-                *set = set.union(&rest);
+                *rest = rest.union(&IpSet::from(prefix).difference(&inner.iter().copied().collect()));
             }
         }
     }
-    for (identity, prefixes) in plain {
-        let set = sets.entry(identity).or_insert_with(IpSet::empty);
-        *set = set.union(&prefixes.into_iter().collect());
-    }
-    sets
+    found.into_iter().map(|(identity, plain, rest)| (identity, rest.union(&plain.into_iter().collect()))).collect()
 }
 
 impl Mask {

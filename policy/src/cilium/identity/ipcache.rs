@@ -1,6 +1,6 @@
 //! The ipcache: identities by prefix (cilium/cilium:pkg/ipcache/metadata.go).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -113,6 +113,7 @@ impl Ipcache {
     }
 
     fn resolve(&mut self, pods_by_prefix: bool) {
+        let mut known = Known::default();
         let addresses = self.nodes.keys().map(|address| IpNet::from(*address));
         let prefixes: Vec<IpNet> = self.entries.keys().copied().chain(addresses).collect();
         for prefix in prefixes {
@@ -127,10 +128,11 @@ impl Ipcache {
                 }
             }
             let labels = self.complete(labels, prefix);
-            self.resolved.insert(prefix, Identity::of(labels, self.nodes_by_prefix || self.nodes_by_label));
+            let identity = known.share(Identity::of(labels, self.nodes_by_prefix || self.nodes_by_label));
+            self.resolved.insert(prefix, identity);
         }
         for (address, pod) in &self.members.pods {
-            let identity = self.pod(*address, pod, pods_by_prefix);
+            let identity = known.share(self.pod(*address, pod, pods_by_prefix));
             for (name, protocol, port) in &pod.ports {
                 if let Some(protocol) = transport(protocol) {
                     self.ports.add(&identity, name, protocol, *port);
@@ -254,6 +256,20 @@ impl Ipcache {
 
     fn has_family(&self, address: IpAddr) -> bool {
         if address.is_ipv4() { self.families.0 } else { self.families.1 }
+    }
+}
+
+/// Identities met so far, so that equal ones share their labels.
+#[derive(Default)]
+struct Known(HashSet<Identity>);
+
+impl Known {
+    fn share(&mut self, identity: Identity) -> Identity {
+        if let Some(known) = self.0.get(&identity) {
+            return known.clone();
+        }
+        self.0.insert(identity.clone());
+        identity
     }
 }
 

@@ -92,7 +92,7 @@ fn policy(state: &State, view: &View<'_>, question: &Question<'_>, packet: &Pack
     }
     let deciding = rules.iter().find(|rule| rule.default_deny[index(direction)]);
     if let Some(rule) = deciding {
-        steps.push(Step::DefaultDeny { object: rule.key.to_string(), path: rule.path.clone() });
+        steps.push(Step::default_deny(rule));
         return Trace { verdict: Verdict::Deny, condition: None, steps };
     }
     if always {

@@ -49,6 +49,8 @@ pub enum Step {
         path: String,
         /// Whether it denies.
         deny: bool,
+        /// File and line of the object, if a user gave it.
+        source: Option<String>,
         /// Whether it matches, and why.
         answer: Answer,
     },
@@ -58,6 +60,8 @@ pub enum Step {
         object: String,
         /// Where in it.
         path: String,
+        /// File and line of the object, if a user gave it.
+        source: Option<String>,
     },
     /// Nothing matches, and `enable-policy` is `always`.
     AlwaysDeny,
@@ -98,8 +102,27 @@ pub enum Miss {
 
 impl Step {
     pub(super) fn element(rule: &Rule, element: &Element, answer: Answer) -> Self {
-        Self::Element { object: rule.key.to_string(), path: element.path.clone(), deny: element.deny, answer }
+        Self::Element {
+            object: rule.key.to_string(),
+            path: element.path.clone(),
+            deny: element.deny,
+            source: source(rule),
+            answer,
+        }
     }
+
+    pub(super) fn default_deny(rule: &Rule) -> Self {
+        Self::DefaultDeny { object: rule.key.to_string(), path: rule.path.clone(), source: source(rule) }
+    }
+}
+
+fn source(rule: &Rule) -> Option<String> {
+    rule.source.as_ref().map(|source| format!("{}:{}", source.file, source.line))
+}
+
+/// ` (file:line)`, or nothing.
+fn place(source: Option<&String>) -> String {
+    source.map(|source| format!(" ({source})")).unwrap_or_default()
 }
 
 impl fmt::Display for Trace {
@@ -122,8 +145,8 @@ impl fmt::Display for Step {
             Self::Datapath { exemption } => exemption.fmt(formatter),
             Self::NotEnforced { why } => write!(formatter, "policy is not enforced: {why}"),
             Self::Peer { address, identity } => write!(formatter, "peer {address} is {identity}"),
-            Self::Element { object, path, deny, answer } => {
-                write!(formatter, "{object} {path} ")?;
+            Self::Element { object, path, deny, source, answer } => {
+                write!(formatter, "{object} {path}{} ", place(source.as_ref()))?;
                 match answer {
                     Answer::Matches { peer, aggregate, port } => {
                         write!(formatter, "{} {peer}", if *deny { "denies" } else { "allows" })?;
@@ -145,8 +168,9 @@ impl fmt::Display for Step {
                     Answer::Misses(Miss::Port(ports)) => write!(formatter, "is for other ports: {}", ports.join(", ")),
                 }
             }
-            Self::DefaultDeny { object, path } => {
-                write!(formatter, "nothing allows it, and {object} {path} turns on default deny")
+            Self::DefaultDeny { object, path, source } => {
+                let place = place(source.as_ref());
+                write!(formatter, "nothing allows it, and {object} {path}{place} turns on default deny")
             }
             Self::AlwaysDeny => formatter.write_str("nothing allows it, and enable-policy is always"),
             Self::DefaultAllow => formatter.write_str("nothing denies it, and no rule turns on default deny"),

@@ -85,7 +85,11 @@ fn of_two_nodes_of_one_name_the_last_counts() {
 #[test]
 fn what_no_verdict_reads_is_counted() {
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: n}\n";
-    let loaded = load(&[("a", secret), ("b", NODE)]);
+    let account = secret
+        .replace("kind: Secret", "kind: ServiceAccount")
+        .replace("namespace: n}", "namespace: n, labels: {a: b}}");
+    let loaded = load(&[("a", secret), ("b", NODE), ("c", &account)]);
+    assert_eq!(loaded.snapshot.cluster.service_accounts[0].labels.len(), 1);
     assert_eq!(loaded.ignored, [((String::new(), "Secret".to_owned()), 1)].into());
     assert_eq!(loaded.read[&(String::new(), "Node".to_owned())], 1);
 }

@@ -16,7 +16,7 @@ use self::node::node;
 use self::pod::{RawPod, pod};
 use self::service::{service, slice};
 use crate::snapshot::cluster::Map;
-use crate::snapshot::{Cluster, ConfigMap, Key, Namespace};
+use crate::snapshot::{Cluster, ConfigMap, Key, Namespace, ServiceAccount};
 
 /// ConfigMaps that say how a cluster or an agent is set up, by the beginning of their names.
 const CONFIG_MAPS: [&str; 8] = [
@@ -53,6 +53,11 @@ pub(super) fn take(cluster: &mut Cluster, key: &Key, value: &Value) -> Read<bool
             let raw: RawMeta = typed(value)?;
             cluster.namespaces.push(Namespace { name: key.name.clone(), labels: raw.metadata.labels });
         }
+        ("", "ServiceAccount") => {
+            let raw: RawMeta = typed(value)?;
+            let (namespace, name) = (key.namespace.clone(), key.name.clone());
+            cluster.service_accounts.push(ServiceAccount { namespace, name, labels: raw.metadata.labels });
+        }
         ("", "Service") => cluster.services.push(service(key, typed(value)?)?),
         ("", "ConfigMap") if CONFIG_MAPS.iter().any(|name| key.name.starts_with(name)) => {
             let raw: RawConfigMap = typed(value)?;
@@ -79,6 +84,7 @@ impl Cluster {
             ("", "Node") => self.nodes.retain(|node| node.name != key.name),
             ("", "Pod") => self.pods.retain(|pod| !this(&pod.namespace, &pod.name)),
             ("", "Namespace") => self.namespaces.retain(|namespace| namespace.name != key.name),
+            ("", "ServiceAccount") => self.service_accounts.retain(|account| !this(&account.namespace, &account.name)),
             ("", "Service") => self.services.retain(|service| !this(&service.namespace, &service.name)),
             ("", "ConfigMap") => self.config_maps.retain(|map| !this(&map.namespace, &map.name)),
             ("discovery.k8s.io", "EndpointSlice") => self.slices.retain(|slice| !this(&slice.namespace, &slice.name)),
@@ -91,6 +97,7 @@ impl Cluster {
         self.nodes.sort_by(|a, b| a.name.cmp(&b.name));
         self.pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         self.namespaces.sort_by(|a, b| a.name.cmp(&b.name));
+        self.service_accounts.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         self.services.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         self.slices.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         self.config_maps.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));

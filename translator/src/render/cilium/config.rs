@@ -5,6 +5,7 @@ mod read;
 pub use read::ConfigError;
 
 use policy::cilium::label_filter::{LabelFilter, PatternError};
+pub use policy::cilium::settings::{CidrMatchMode, Enforcement, RoutingMode, TunnelProtocol};
 
 use super::Version;
 
@@ -67,44 +68,6 @@ pub struct AgentConfig {
     pub policy_default_local_cluster: Option<bool>,
     /// Entries of an endpoint's policy map. Assumed: 16384.
     pub bpf_policy_map_max: Option<usize>,
-}
-
-/// Value of `enable-policy`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Enforcement {
-    /// Where a policy applies.
-    Default,
-    /// Everywhere.
-    Always,
-    /// Nowhere.
-    Never,
-}
-
-/// Value of `policy-cidr-match-mode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CidrMatchMode {
-    /// CIDR peers match nodes, except a prefix of length 0.
-    pub nodes: bool,
-    /// CIDR peers match pods (from 1.20 on).
-    pub pods: bool,
-}
-
-/// Value of `routing-mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RoutingMode {
-    /// Encapsulated.
-    Tunnel,
-    /// By the network.
-    Native,
-}
-
-/// Value of `tunnel-protocol`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TunnelProtocol {
-    /// VXLAN, port 8472.
-    Vxlan,
-    /// Geneve, port 6081.
-    Geneve,
 }
 
 impl AgentConfig {

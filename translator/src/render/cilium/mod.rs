@@ -20,13 +20,12 @@ mod report;
 mod row;
 mod size;
 mod traffic;
-mod version;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::{AgentConfig, CidrMatchMode, ConfigError, Enforcement, RoutingMode, TunnelProtocol};
-pub use version::{Version, VersionError};
+pub use policy::cilium::version::{Version, VersionError};
 
 use super::{Node, Outcome, Rendered};
 use crate::finding::{Finding, has_errors};

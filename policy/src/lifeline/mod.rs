@@ -1,5 +1,10 @@
 //! Flows that a cluster cannot live without, and what a change does to them.
 
+pub mod catalogue;
+pub mod config;
+pub mod detect;
 mod model;
+mod traffic;
 
 pub use model::{Flow, Lifeline, Origin, Party, Ports, Severity, Traffic};
+pub use traffic::TrafficError;

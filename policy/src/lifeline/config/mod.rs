@@ -1,6 +1,14 @@
 //! What a user says about a cluster's lifelines: facts that no object tells, and lifelines more, fewer or narrower.
 
+mod apply;
+mod error;
+mod raw;
+mod read;
+
 use serde::Serialize;
+
+pub(super) use apply::apply;
+pub use error::{Code, ConfigError};
 
 use super::model::{Severity, Traffic};
 use crate::net::Cidr;
@@ -169,3 +177,6 @@ pub enum End {
     /// The node itself.
     Itself,
 }
+
+/// The JSON Schema (2020-12) of a configuration, for editors. What the reader takes, the schema takes.
+pub const SCHEMA: &str = include_str!("../../../schema/lifelineconfig.v1alpha1.json");

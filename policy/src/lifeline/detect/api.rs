@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Find;
 use super::facts::{Facts, Names, addresses, built_in, flag, host_and_port, key, of_pod, of_slice, origin, stated_by};
 use crate::lifeline::config::Distribution;
-use crate::lifeline::model::{Origin, Party, Severity, Traffic};
+use crate::lifeline::model::{Origin, Party, Traffic};
 use crate::snapshot::Node;
 
 /// Where the API server is.
@@ -179,14 +179,14 @@ pub(super) fn kube_apiserver(facts: &Facts<'_>, find: &mut Find) {
         && facts.parameters.addresses("apiServerAddresses").is_none()
     {
         let what = format!("nodes reach the API server as `{name}`, whose addresses no object tells");
-        find.missing(Severity::Major, "apiServerAddresses", what);
+        find.missing("apiServerAddresses", what);
     }
     if api.nodes.is_empty() && api.outside.is_empty() {
-        find.missing(Severity::Blocker, "apiServerAddresses", "no object tells where the API server is");
+        find.blocked("apiServerAddresses", "no object tells where the API server is");
     }
     if !api.nodes.is_empty() {
         let what = "no object tells where administrators reach the API server from";
-        if let Some(admins) = facts.stated(find, "adminCIDRs", "administrators", Severity::Minor, what) {
+        if let Some(admins) = facts.stated(find, "adminCIDRs", "administrators", what) {
             find.flow(admins, servers, &traffic);
         }
     }

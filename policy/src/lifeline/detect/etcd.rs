@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::Find;
 use super::facts::{Facts, Names, addresses, built_in, flag, host_and_port, of_pod, stated_by};
 use crate::lifeline::config::Distribution;
-use crate::lifeline::model::{Origin, Party, Severity, Traffic};
+use crate::lifeline::model::{Origin, Party, Traffic};
 use crate::snapshot::{Node, Pod};
 
 /// Where etcd, or what stands in for it, is.
@@ -149,7 +149,7 @@ pub(super) fn client(facts: &Facts<'_>, find: &mut Find) {
         matches!(distribution, Distribution::K3s | Distribution::K0s | Distribution::Microk8s)
     });
     if !api.nodes.is_empty() && etcd.members.is_empty() && etcd.outside.is_empty() && !without {
-        find.missing(Severity::Major, "etcdServers", "no object tells where etcd is");
+        find.missing("etcdServers", "no object tells where etcd is");
     }
 }
 

@@ -10,7 +10,8 @@ use super::Find;
 use super::api::Api;
 use super::etcd::Etcd;
 use crate::lifeline::config::{Distribution, Parameters};
-use crate::lifeline::model::{Origin, Party, Severity};
+use crate::lifeline::model::{Origin, Party};
+use crate::net::Family;
 use crate::snapshot::{Cluster, EndpointSlice, Key, Node, Pod, Snapshot};
 
 /// Nodes by name.
@@ -114,19 +115,46 @@ impl<'s> Facts<'s> {
         (addresses("pods", nets), origins)
     }
 
+    /// Whether nodes have IPv4 addresses, or none that is known.
+    pub(super) fn v4(&self) -> bool {
+        self.first_with(Family::IPv4).is_some() || self.v6().is_none()
+    }
+
+    /// A node with an IPv6 address.
+    pub(super) fn v6(&self) -> Option<&'s Node> {
+        self.first_with(Family::IPv6)
+    }
+
+    fn first_with(&self, family: Family) -> Option<&'s Node> {
+        self.nodes().find(|node| node.internal.iter().any(|address| Family::of(*address) == family))
+    }
+
     /// Prefixes that a parameter states. If it does not, that is noted.
-    pub(super) fn stated(
+    pub(super) fn stated(&self, find: &mut Find, parameter: &'static str, name: &str, what: &str) -> Option<Party> {
+        let party = self.said(find, parameter, name);
+        if party.is_none() {
+            find.missing(parameter, what);
+        }
+        party
+    }
+
+    /// The same for a flow that the cluster certainly lives on.
+    pub(super) fn stated_or_blocked(
         &self,
         find: &mut Find,
         parameter: &'static str,
         name: &str,
-        severity: Severity,
         what: &str,
     ) -> Option<Party> {
-        let Some(cidrs) = self.parameters.addresses(parameter) else {
-            find.missing(severity, parameter, what);
-            return None;
-        };
+        let party = self.said(find, parameter, name);
+        if party.is_none() {
+            find.blocked(parameter, what);
+        }
+        party
+    }
+
+    fn said(&self, find: &mut Find, parameter: &str, name: &str) -> Option<Party> {
+        let cidrs = self.parameters.addresses(parameter)?;
         if !cidrs.is_empty() {
             find.because([stated_by(parameter)]);
         }
@@ -137,6 +165,15 @@ impl<'s> Facts<'s> {
 /// Addresses as a party, prefixes joined.
 pub(super) fn addresses(name: &str, nets: Vec<IpNet>) -> Party {
     Party::Addresses { name: name.to_owned(), nets: IpNet::aggregate(&nets) }
+}
+
+/// Pods as ends of a flow: nodes for those on the host network, addresses for the others.
+pub(super) fn parties(facts: &Facts<'_>, name: &str, pods: &[&Pod]) -> Vec<Party> {
+    let own = pods.iter().filter(|pod| !pod.host_network);
+    let nets = own.flat_map(|pod| pod.addresses.iter().copied().map(IpNet::from)).collect();
+    let hosts = pods.iter().filter(|pod| pod.host_network && facts.all.contains(&pod.node));
+    let nodes: BTreeSet<String> = hosts.map(|pod| pod.node.clone()).collect();
+    vec![Party::Nodes(Arc::new(nodes)), addresses(name, nets)]
 }
 
 pub(super) fn key(group: &str, kind: &str, namespace: &str, name: &str) -> Key {

@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use super::Find;
-use super::facts::{Facts, addresses, built_in, of_node, of_pod};
-use crate::lifeline::model::{Party, Severity, Traffic};
+use super::facts::{Facts, built_in, of_node, of_pod, parties};
+use crate::lifeline::model::{Party, Traffic};
 use crate::snapshot::Pod;
 
 /// Names, by label, of what scrapes kubelets.
@@ -58,22 +56,13 @@ fn callers(facts: &Facts<'_>, find: &mut Find) -> Vec<Party> {
         return parties(facts, "konnectivity agents", &agents);
     }
     if !api.hosted {
-        find.missing(Severity::Blocker, "apiServerSources", "no object tells where the API server dials from");
+        find.blocked("apiServerSources", "no object tells where the API server dials from");
         return Vec::new();
     }
     let what = "the control plane is hosted, and no object tells from which addresses it dials kubelets";
-    facts.stated(find, "apiServerSources", "hosted control plane", Severity::Blocker, what).into_iter().collect()
+    facts.stated_or_blocked(find, "apiServerSources", "hosted control plane", what).into_iter().collect()
 }
 
 fn is_scraper(pod: &Pod) -> bool {
     NAMES.iter().filter_map(|label| pod.labels.get(*label)).any(|name| SCRAPERS.contains(&name.as_str()))
-}
-
-/// Pods as ends of a flow: nodes for those on the host network, addresses for the others.
-fn parties(facts: &Facts<'_>, name: &str, pods: &[&Pod]) -> Vec<Party> {
-    let own = pods.iter().filter(|pod| !pod.host_network);
-    let nets = own.flat_map(|pod| pod.addresses.iter().copied().map(IpNet::from)).collect();
-    let hosts = pods.iter().filter(|pod| pod.host_network && facts.all.contains(&pod.node));
-    let nodes: BTreeSet<String> = hosts.map(|pod| pod.node.clone()).collect();
-    vec![Party::Nodes(Arc::new(nodes)), addresses(name, nets)]
 }

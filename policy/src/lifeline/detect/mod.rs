@@ -3,28 +3,46 @@
 //! Each lifeline names the objects and fields that tell of it. What no object tells, and nobody states, is listed as missing
 //! together with the parameter that states it. Nothing is assumed of ends that are not known.
 
+mod agents;
 mod api;
+mod bgp;
 mod etcd;
 mod facts;
 mod kubelet;
+mod node;
 mod overlay;
 mod servers;
+mod stated;
+mod tunnel;
+mod webhook;
 
 use serde::Serialize;
 
 use self::facts::Facts;
 use super::catalogue;
-use super::config::Config;
+use super::config::{self, Config};
 use super::model::{Flow, Lifeline, Origin, Party, Severity, Traffic};
 use crate::snapshot::Snapshot;
 
 /// The lifelines of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Detected {
     /// Those that were found, in the order of the catalogue.
     pub lifelines: Vec<Lifeline>,
     /// What could not be found out.
     pub missing: Vec<Missing>,
+    /// Those that the configuration leaves out.
+    pub switched_off: Vec<SwitchedOff>,
+}
+
+/// A lifeline that the configuration leaves out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SwitchedOff {
+    /// Its id.
+    pub id: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Ends of a lifeline that no object tells.
@@ -49,7 +67,13 @@ pub fn detect(snapshot: &Snapshot, config: &Config) -> Detected {
         let Some((_, detector)) = DETECTORS.iter().find(|(id, _)| *id == entry.id) else { continue };
         let mut find = Find::default();
         detector(&facts, &mut find);
-        detected.missing.extend(find.missing.into_iter().map(|it| Missing { id: entry.id, ..it }));
+        let missing = find.missing.into_iter().map(|unknown| Missing {
+            id: entry.id,
+            severity: if unknown.blocks { Severity::Blocker } else { entry.severity.min(Severity::Major) },
+            what: unknown.what,
+            parameter: unknown.parameter,
+        });
+        detected.missing.extend(missing);
         if !find.flows.is_empty() {
             detected.lifelines.push(Lifeline {
                 id: entry.id.to_owned(),
@@ -61,19 +85,44 @@ pub fn detect(snapshot: &Snapshot, config: &Config) -> Detected {
             });
         }
     }
+    config::apply(config, &snapshot.cluster, &mut detected);
     detected
 }
 
 type Detector = fn(&Facts<'_>, &mut Find);
 
-const DETECTORS: [(&str, Detector); 7] = [
+/// One for each entry of the catalogue.
+const DETECTORS: [(&str, Detector); 30] = [
     ("kubelet-api", kubelet::kubelet_api),
     ("kube-apiserver", api::kube_apiserver),
+    ("exec-tunnel", tunnel::exec_tunnel),
     ("supervisor", servers::supervisor),
     ("node-join", servers::node_join),
     ("etcd-client", etcd::client),
     ("etcd-peer", etcd::peer),
+    ("webhook-path", webhook::webhook_path),
+    ("lifeline-webhook", webhook::own),
+    ("vip", node::vip),
+    ("rancher", stated::rancher),
     ("overlay", overlay::overlay),
+    ("bgp", bgp::bgp),
+    ("cni-control", agents::cni_control),
+    ("icmp-health", agents::icmp_health),
+    ("host-to-pod", node::host_to_pod),
+    ("kubelet-probes", node::kubelet_probes),
+    ("pod-to-node", node::pod_to_node),
+    ("nodeport", node::nodeport),
+    ("storage", stated::storage),
+    ("loopback", node::loopback),
+    ("admin-ssh", stated::admin_ssh),
+    ("admin-talos", stated::admin_talos),
+    ("dhcp4", stated::dhcp4),
+    ("dhcp6", stated::dhcp6),
+    ("icmp6-nd", node::icmp6_nd),
+    ("icmp-pmtu", node::icmp_pmtu),
+    ("dns", stated::dns),
+    ("ntp", stated::ntp),
+    ("image-pull", stated::image_pull),
 ];
 
 /// What was found of one lifeline.
@@ -81,7 +130,16 @@ const DETECTORS: [(&str, Detector); 7] = [
 struct Find {
     flows: Vec<Flow>,
     origins: Vec<Origin>,
-    missing: Vec<Missing>,
+    missing: Vec<Unknown>,
+}
+
+/// What is not known of a lifeline.
+#[derive(Debug)]
+struct Unknown {
+    /// Whether the cluster certainly lives on it.
+    blocks: bool,
+    parameter: &'static str,
+    what: String,
 }
 
 impl Find {
@@ -111,7 +169,23 @@ impl Find {
     }
 
     /// Notes what is not known.
-    fn missing(&mut self, severity: Severity, parameter: &'static str, what: impl Into<String>) {
-        self.missing.push(Missing { id: "", severity, what: what.into(), parameter });
+    fn missing(&mut self, parameter: &'static str, what: impl Into<String>) {
+        self.missing.push(Unknown { blocks: false, parameter, what: what.into() });
+    }
+
+    /// Notes what is not known of a flow that the cluster certainly lives on.
+    fn blocked(&mut self, parameter: &'static str, what: impl Into<String>) {
+        self.missing.push(Unknown { blocks: true, parameter, what: what.into() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_of_the_catalogue_has_a_detector() {
+        let entries: Vec<&str> = catalogue::all().map(|entry| entry.id).collect();
+        assert_eq!(DETECTORS.map(|(id, _)| id).as_slice(), entries);
     }
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::Find;
 use super::facts::{Facts, Names, addresses, built_in, of_node};
 use crate::lifeline::config::Distribution;
-use crate::lifeline::model::{Origin, Party, Ports, Severity, Traffic};
+use crate::lifeline::model::{Origin, Party, Ports, Traffic};
 use crate::packet::protocol;
 
 /// Where nodes fetch certificates and configuration.
@@ -55,7 +55,7 @@ impl Supervisor {
 pub(super) fn supervisor(facts: &Facts<'_>, find: &mut Find) {
     if facts.distribution.is_none() && !facts.all.is_empty() {
         let what = "nodes do not tell which distribution this is, and so which port they join and restart by";
-        find.missing(Severity::Major, "distribution", what);
+        find.missing("distribution", what);
     }
     let Some(supervisor) = Supervisor::of(facts) else { return };
     find.because(supervisor.origins);
@@ -72,7 +72,7 @@ pub(super) fn node_join(facts: &Facts<'_>, find: &mut Find) {
         addresses("node network", network.into_iter().map(|(net, _)| net).collect())
     } else {
         let what = "no object tells which addresses the next node can have";
-        let Some(stated) = facts.stated(find, "nodeCIDRs", "node network", Severity::Major, what) else { return };
+        let Some(stated) = facts.stated(find, "nodeCIDRs", "node network", what) else { return };
         stated
     };
     find.because(facts.api.origins.iter().chain(&facts.api.roles).cloned());

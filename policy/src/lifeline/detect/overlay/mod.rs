@@ -4,10 +4,11 @@ mod calico;
 mod flannel;
 mod others;
 
+pub(super) use self::others::{cilium_settings, daemon_set, of_set};
 use super::Find;
 use super::facts::{Facts, stated_by};
 use crate::lifeline::config::Distribution;
-use crate::lifeline::model::{Origin, Party, Severity, Traffic};
+use crate::lifeline::model::{Origin, Party, Traffic};
 
 /// What one CNI sends between nodes.
 #[derive(Default)]
@@ -55,6 +56,6 @@ pub(super) fn overlay(facts: &Facts<'_>, find: &mut Find) {
     known |= facts.is(Distribution::Gke) || facts.all.len() < 2;
     if !known {
         let what = "no agent of a known CNI was captured; state how pod traffic travels, or that it needs no tunnel";
-        find.missing(Severity::Blocker, "overlay", what);
+        find.blocked("overlay", what);
     }
 }

@@ -33,6 +33,14 @@ fn snapshot(name: &str) -> Snapshot {
     loaded.snapshot
 }
 
+fn config(name: &str) -> Config {
+    let path = folder(name).join("config.yaml");
+    if !path.exists() {
+        return Config::default();
+    }
+    Config::read(&read(&path)).unwrap_or_else(|errors| panic!("{name}: {errors:?}"))
+}
+
 /// Rows of the table whose first column has a name, cells trimmed and without backticks.
 fn table(text: &str, first: &str) -> BTreeSet<String> {
     let cells = |line: &str| -> Vec<String> {
@@ -68,13 +76,23 @@ fn flows(detected: &Detected, snapshot: &Snapshot) -> BTreeSet<String> {
     lifelines.flat_map(|lifeline| lifeline.flows.iter().map(|flow| row(&lifeline.id, flow))).collect()
 }
 
+/// One row for each lifeline that an origin tells of.
 fn origins(detected: &Detected) -> BTreeSet<String> {
-    let row = |id: &str, origin: &policy::lifeline::Origin| match &origin.object {
-        Some(key) => format!("{id} | {key} | {}", origin.field),
-        None => format!("{id} |  | {}", origin.field),
+    let row = |id: &str, origin: &policy::lifeline::Origin| {
+        let object = origin.object.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{object} | {} | {id}", origin.field)
     };
     let lifelines = detected.lifelines.iter();
     lifelines.flat_map(|lifeline| lifeline.origins.iter().map(|origin| row(&lifeline.id, origin))).collect()
+}
+
+/// The same of the table, which has one row for each origin.
+fn expected_origins(text: &str) -> BTreeSet<String> {
+    let apart = |row: String| {
+        let (origin, ids) = row.rsplit_once(" | ").expect("three columns");
+        ids.split(' ').map(|id| format!("{origin} | {id}")).collect::<Vec<_>>()
+    };
+    table(text, "object").into_iter().flat_map(apart).collect()
 }
 
 fn missing(detected: &Detected) -> BTreeSet<String> {
@@ -91,11 +109,11 @@ fn compare(name: &str, what: &str, expected: &BTreeSet<String>, found: &BTreeSet
 /// What differs from the expected tables: `-` was not found, `+` was not expected.
 fn differences(name: &str) -> Vec<String> {
     let snapshot = snapshot(name);
-    let detected = detect(&snapshot, &Config::default());
+    let detected = detect(&snapshot, &config(name));
     let expected = read(&folder(name).join("expected.md"));
     [
         compare(name, "flows", &table(&expected, "lifeline"), &flows(&detected, &snapshot)),
-        compare(name, "origins", &table(&expected, "told of"), &origins(&detected)),
+        compare(name, "origins", &expected_origins(&expected), &origins(&detected)),
         compare(name, "missing", &table(&expected, "missing"), &missing(&detected)),
     ]
     .concat()

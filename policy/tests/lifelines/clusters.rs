@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use policy::lifeline::Party;
 use policy::lifeline::config::Config;
 use policy::lifeline::detect::{Detected, detect};
 use policy::snapshot::{Loader, Snapshot};
+
+use crate::rows::{flows, missing};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/clusters").join(name)
@@ -56,26 +57,6 @@ fn table(text: &str, first: &str) -> BTreeSet<String> {
     all
 }
 
-fn party(party: &Party, snapshot: &Snapshot) -> String {
-    match party {
-        Party::Nodes(nodes) if nodes.len() == snapshot.cluster.nodes.len() => "every node".to_owned(),
-        Party::Nodes(nodes) => nodes.iter().map(String::as_str).collect::<Vec<_>>().join(" "),
-        Party::Addresses { name, nets } => {
-            format!("{name}: {}", nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
-        }
-        Party::Itself => "itself".to_owned(),
-    }
-}
-
-fn flows(detected: &Detected, snapshot: &Snapshot) -> BTreeSet<String> {
-    let row = |id: &str, flow: &policy::lifeline::Flow| {
-        let traffic: Vec<String> = flow.traffic.iter().map(ToString::to_string).collect();
-        format!("{id} | {} | {} | {}", party(&flow.from, snapshot), party(&flow.to, snapshot), traffic.join(" "))
-    };
-    let lifelines = detected.lifelines.iter();
-    lifelines.flat_map(|lifeline| lifeline.flows.iter().map(|flow| row(&lifeline.id, flow))).collect()
-}
-
 /// One row for each lifeline that an origin tells of.
 fn origins(detected: &Detected) -> BTreeSet<String> {
     let row = |id: &str, origin: &policy::lifeline::Origin| {
@@ -93,10 +74,6 @@ fn expected_origins(text: &str) -> BTreeSet<String> {
         ids.split(' ').map(|id| format!("{origin} | {id}")).collect::<Vec<_>>()
     };
     table(text, "object").into_iter().flat_map(apart).collect()
-}
-
-fn missing(detected: &Detected) -> BTreeSet<String> {
-    detected.missing.iter().map(|it| format!("{} | {} | {}", it.id, it.severity, it.parameter)).collect()
 }
 
 fn compare(name: &str, what: &str, expected: &BTreeSet<String>, found: &BTreeSet<String>) -> Vec<String> {

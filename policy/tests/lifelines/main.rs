@@ -1,3 +1,6 @@
 //! Lifelines of recorded clusters, held against tables written by hand from what the distributions document.
 
 mod clusters;
+mod edges;
+mod rows;
+mod stated;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Find;
 use super::facts::{Facts, Names, addresses, built_in, flag, host_and_port, key, of_pod, of_slice, origin, stated_by};
+use super::overlay::of_set;
 use crate::lifeline::config::Distribution;
 use crate::lifeline::model::{Origin, Party, Traffic};
 use crate::snapshot::Node;
@@ -33,7 +34,7 @@ pub(super) struct Api {
 }
 
 /// Labels of nodes that run an API server; the last is MicroK8s's
-/// (canonical/microk8s:microk8s-resources/wrappers/apiservice-kicker).
+/// (canonical/microk8s:microk8s-resources/default-args/kubelet).
 const ROLES: [&str; 3] = [
     "node-role.kubernetes.io/control-plane",
     "node-role.kubernetes.io/master",
@@ -50,6 +51,7 @@ impl Api {
         api.roles.extend(role);
         nodes.extend(labelled);
         api.kubeconfigs(facts, &mut nodes);
+        api.kube_vip(facts, &mut nodes);
         if let Some(stated) = facts.parameters.addresses("apiServerAddresses") {
             let port = api.ports.first().copied().or_else(|| api.outside.first().map(|(_, port)| *port));
             api.outside.extend(stated.iter().map(|cidr| (cidr.net(), port.unwrap_or(6443))));
@@ -119,6 +121,19 @@ impl Api {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// The virtual address that kube-vip keeps for the control plane (https://kube-vip.io/docs/installation/daemonset/).
+    fn kube_vip(&mut self, facts: &Facts<'_>, nodes: &mut BTreeSet<String>) {
+        let sets = facts.cluster.daemon_sets.iter().filter(|set| set.name.starts_with("kube-vip"));
+        for (set, env) in sets.flat_map(|set| set.containers.iter().map(move |container| (set, &container.env))) {
+            let on = env.get("cp_enable").is_some_and(|value| value == "true");
+            let Some(address) = env.get("address").or_else(|| env.get("vip_address")).filter(|_| on) else { continue };
+            let Ok(address) = address.parse::<IpAddr>() else { continue };
+            let port = env.get("port").and_then(|port| port.parse().ok()).unwrap_or(6443);
+            self.at(facts, nodes, address, port);
+            self.origins.push(of_set(set, "env address"));
         }
     }
 

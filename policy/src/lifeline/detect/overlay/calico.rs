@@ -10,6 +10,8 @@ use crate::calico::version::Version;
 use crate::lifeline::model::{Origin, Traffic};
 use crate::snapshot::Snapshot;
 
+const GROUPS: [&str; 2] = ["crd.projectcalico.org", "projectcalico.org"];
+
 /// Nodes that are set alike.
 pub(super) struct Part {
     pub(super) nodes: Names,
@@ -29,6 +31,11 @@ pub(super) fn tunnels(facts: &Facts<'_>) -> Vec<Part> {
         Part { nodes: Arc::new(nodes), tunnels: of(facts.snapshot, &settings) }
     };
     parts.into_iter().map(part).collect()
+}
+
+/// Whether it hands out addresses.
+pub(super) fn has_pools(facts: &Facts<'_>) -> bool {
+    GROUPS.into_iter().any(|group| facts.snapshot.of(group, "IPPool").next().is_some())
 }
 
 fn of(snapshot: &Snapshot, settings: &Settings) -> Tunnels {
@@ -62,7 +69,6 @@ fn default_port(told: impl Iterator<Item = Origin>, from: &Provenance, what: &st
 
 /// Objects that a setting comes from. `mode` is the field of IP pools that decides where nothing else does.
 fn places(snapshot: &Snapshot, from: &Provenance, mode: &str) -> Vec<Origin> {
-    let groups = ["crd.projectcalico.org", "projectcalico.org"];
     match from {
         Provenance::Default | Provenance::Given => Vec::new(),
         Provenance::Environment(variable) => {
@@ -75,12 +81,12 @@ fn places(snapshot: &Snapshot, from: &Provenance, mode: &str) -> Vec<Origin> {
         }
         Provenance::Object(text) => {
             let (object, path) = text.split_once(' ').unwrap_or((text, ""));
-            let mut objects = groups.into_iter().flat_map(|group| snapshot.of(group, "FelixConfiguration"));
+            let mut objects = GROUPS.into_iter().flat_map(|group| snapshot.of(group, "FelixConfiguration"));
             let found = objects.find(|manifest| manifest.key.to_string() == object);
             found.map(|manifest| origin(manifest.key.clone(), path)).into_iter().collect()
         }
         Provenance::Derived(_) => {
-            let pools = groups.into_iter().flat_map(|group| snapshot.of(group, "IPPool"));
+            let pools = GROUPS.into_iter().flat_map(|group| snapshot.of(group, "IPPool"));
             let tells = |value: &serde_json::Value| {
                 value["spec"][mode].as_str().is_some_and(|mode| !mode.is_empty() && mode != "Never")
             };

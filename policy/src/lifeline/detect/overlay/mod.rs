@@ -30,7 +30,8 @@ impl Tunnels {
 pub(super) fn overlay(facts: &Facts<'_>, find: &mut Find) {
     let mut known = false;
     for part in calico::tunnels(facts) {
-        known = true;
+        // Without tunnels, Calico carries pods only where it hands their addresses out; else it is there for policies.
+        known |= !part.tunnels.traffic.is_empty() || calico::has_pools(facts);
         let nodes = Party::Nodes(part.nodes);
         if find.flow(facts.every_node(), nodes, &part.tunnels.traffic) {
             find.because(part.tunnels.origins);

@@ -1,7 +1,7 @@
 //! Ways of setting clusters up that the recorded ones do not have.
 
 use policy::lifeline::config::Config;
-use policy::lifeline::detect::{Detected, detect};
+use policy::lifeline::detect::{Detected, detect, reads};
 use policy::snapshot::{Loader, Snapshot};
 
 use crate::rows::{flows, missing};
@@ -311,4 +311,23 @@ fn an_empty_snapshot_has_no_lifelines_and_says_what_is_missing() {
     let detected: Detected = detect(&Snapshot::default(), &Config::default());
     assert_eq!(detected.lifelines, []);
     assert!(detected.missing.iter().any(|it| it.id == "kube-apiserver" && it.parameter == "apiServerAddresses"));
+}
+
+#[test]
+fn policies_tell_of_no_lifeline() {
+    let base = load(&plain());
+    let before = detect(&base, &Config::default());
+    let kinds = ["GlobalNetworkPolicy", "GlobalNetworkSet", "HostEndpoint", "KubeControllersConfiguration", "Tier"];
+    let calico = kinds.map(|kind| ("crd.projectcalico.org/v1", kind));
+    let cilium = ["CiliumCIDRGroup", "CiliumClusterwideNetworkPolicy"].map(|kind| ("cilium.io/v2", kind));
+    for (version, kind) in calico.into_iter().chain(cilium) {
+        let text =
+            format!("---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\nspec: {{selector: all()}}\n");
+        let with = load(&(plain() + &text));
+        let key = with.objects.keys().next().expect("an object");
+        assert!(!reads(key), "{key}");
+        assert_eq!(detect(&with, &Config::default()), before, "{kind}");
+    }
+    let peer = load("apiVersion: crd.projectcalico.org/v1\nkind: BGPPeer\nmetadata: {name: x}\n");
+    assert!(reads(peer.objects.keys().next().expect("an object")));
 }

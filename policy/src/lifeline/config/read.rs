@@ -34,6 +34,8 @@ impl Config {
 fn shape(text: &str) -> Result<RawConfig, ConfigError> {
     let mut options = serde_saphyr::options! {};
     options.with_snippet = false;
+    // A number where a text belongs is refused, as the API server and the schema do.
+    options.no_schema = true;
     let mut track = Track::new();
     let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
         RawConfig::deserialize(serde_path_to_error::Deserializer::new(deserializer, &mut track))
@@ -58,6 +60,10 @@ fn broken(error: &Error, path: &str) -> ConfigError {
         Error::SerdeInvalidType { unexpected, expected, .. }
         | Error::SerdeInvalidValue { unexpected, expected, .. } => {
             (Code::ConfigWrongValue, format!("expected {expected}, found {unexpected}"), None)
+        }
+        Error::QuotingRequired { value, .. } => {
+            let help = Some(format!("write it as \"{value}\""));
+            (Code::ConfigWrongValue, format!("`{value}` is no text to every reader of YAML"), help)
         }
         Error::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().unwrap_or("a key");

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Find;
 use super::facts::{Facts, built_in, of_node, of_pod, parties};
+use super::{Find, servers};
 use crate::lifeline::model::{Party, Traffic};
 use crate::snapshot::Pod;
 
@@ -13,7 +13,8 @@ const SCRAPERS: [&str; 3] = ["metrics-server", "prometheus", "victoria-metrics-a
 const NAMES: [&str; 3] = ["app.kubernetes.io/name", "k8s-app", "app"];
 
 pub(super) fn kubelet_api(facts: &Facts<'_>, find: &mut Find) {
-    let mut callers = callers(facts, find);
+    let what = "no node runs an API server, and no object tells from which addresses it dials kubelets";
+    let mut callers = servers::callers(facts, find, what);
     let scrapers: Vec<&Pod> = facts.pods().filter(|pod| is_scraper(pod)).collect();
     if let Some(pod) = scrapers.first() {
         find.because([of_pod(pod, "metadata.labels")]);
@@ -40,27 +41,6 @@ pub(super) fn kubelet_api(facts: &Facts<'_>, find: &mut Find) {
             find.flow(caller.clone(), nodes.clone(), &traffic);
         }
     }
-}
-
-/// What the API server dials from.
-fn callers(facts: &Facts<'_>, find: &mut Find) -> Vec<Party> {
-    let api = &facts.api;
-    if !api.nodes.is_empty() {
-        find.because(api.roles.iter().cloned());
-        return vec![Party::Nodes(api.nodes.clone())];
-    }
-    // Agents of the tunnel dial for it (kubernetes-sigs/apiserver-network-proxy).
-    let agents: Vec<&Pod> = facts.pods().filter(|pod| pod.name.starts_with("konnectivity-agent")).collect();
-    if let Some(pod) = agents.first() {
-        find.because([of_pod(pod, "metadata.name")]);
-        return parties(facts, "konnectivity agents", &agents);
-    }
-    if !api.hosted {
-        find.blocked("apiServerSources", "no object tells where the API server dials from");
-        return Vec::new();
-    }
-    let what = "the control plane is hosted, and no object tells from which addresses it dials kubelets";
-    facts.stated_or_blocked(find, "apiServerSources", "hosted control plane", what).into_iter().collect()
 }
 
 fn is_scraper(pod: &Pod) -> bool {

@@ -22,7 +22,7 @@ use self::facts::Facts;
 use super::catalogue;
 use super::config::{self, Config};
 use super::model::{Flow, Lifeline, Origin, Party, Severity, Traffic};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Key, Snapshot};
 
 /// The lifelines of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -87,6 +87,23 @@ pub fn detect(snapshot: &Snapshot, config: &Config) -> Detected {
     }
     config::apply(config, &snapshot.cluster, &mut detected);
     detected
+}
+
+/// Whether an object can tell of lifelines. A change of any other leaves what is detected as it was.
+pub fn reads(key: &Key) -> bool {
+    const UNREAD: [&str; 9] = [
+        "CiliumCIDRGroup",
+        "CiliumClusterwideNetworkPolicy",
+        "CiliumNetworkPolicy",
+        "GlobalNetworkPolicy",
+        "GlobalNetworkSet",
+        "HostEndpoint",
+        "KubeControllersConfiguration",
+        "NetworkPolicy",
+        "Tier",
+    ];
+    let groups = ["cilium.io", "crd.projectcalico.org", "projectcalico.org"];
+    !(groups.contains(&key.group.as_str()) && UNREAD.contains(&key.kind.as_str()))
 }
 
 type Detector = fn(&Facts<'_>, &mut Find);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::Find;
-use super::facts::{Facts, Names, addresses, built_in, of_node};
+use super::facts::{Facts, Names, addresses, built_in, of_node, of_pod, parties};
 use crate::lifeline::config::Distribution;
 use crate::lifeline::model::{Origin, Party, Ports, Traffic};
 use crate::packet::protocol;
+use crate::snapshot::Pod;
 
 /// Where nodes fetch certificates and configuration.
 pub(super) struct Supervisor {
@@ -50,6 +51,25 @@ impl Supervisor {
         origins.extend(facts.api.roles.iter().cloned());
         Some(Self { nodes: Arc::new(nodes), traffic, origins })
     }
+}
+
+/// What the API server dials nodes from: its own nodes, or whatever dials for it. If nothing tells, that is noted.
+pub(super) fn callers(facts: &Facts<'_>, find: &mut Find, what: &str) -> Vec<Party> {
+    let mut callers = Vec::new();
+    if !facts.api.nodes.is_empty() {
+        find.because(facts.api.roles.iter().cloned());
+        callers.push(Party::Nodes(facts.api.nodes.clone()));
+    }
+    // Agents of its tunnel dial for it (kubernetes-sigs/apiserver-network-proxy).
+    let agents: Vec<&Pod> = facts.pods().filter(|pod| pod.name.starts_with("konnectivity-agent")).collect();
+    if let Some(pod) = agents.first() {
+        find.because([of_pod(pod, "metadata.name")]);
+        callers.extend(parties(facts, "konnectivity agents", &agents));
+    }
+    if callers.is_empty() || facts.parameters.addresses("apiServerSources").is_some() {
+        callers.extend(facts.stated_or_blocked(find, "apiServerSources", "hosted control plane", what));
+    }
+    callers
 }
 
 pub(super) fn supervisor(facts: &Facts<'_>, find: &mut Find) {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::Find;
 use super::facts::{Facts, addresses, host_and_port, of_slice, origin};
+use super::{Find, servers};
 use crate::lifeline::model::{Origin, Party, Traffic};
 use crate::snapshot::Manifest;
 
@@ -127,25 +127,18 @@ fn reach(
     traffic: &[Traffic],
     told: Origin,
 ) {
-    let servers = Party::Nodes(facts.api.nodes.clone());
     let before = find.flows.len();
     for pods in pods {
         // From a hosted control plane no node of the cluster sends, and what pods receive no host policy decides.
-        find.flow(servers.clone(), pods, traffic);
+        find.flow(Party::Nodes(facts.api.nodes.clone()), pods, traffic);
     }
     if !nodes.is_empty() {
-        let target = Party::Nodes(Arc::new(nodes.clone()));
-        let own: BTreeSet<String> = facts.api.nodes.intersection(nodes).cloned().collect();
-        find.flow(servers, target.clone(), traffic);
-        find.flow(Party::Nodes(Arc::new(own)), Party::Itself, traffic);
-        if facts.api.hosted {
-            let what =
-                "a webhook answers on the host network, and no object tells where the hosted control plane dials from";
-            let source = facts.stated_or_blocked(find, "apiServerSources", "hosted control plane", what);
-            if let Some(source) = source {
-                find.flow(source, target, traffic);
-            }
+        let what = "a webhook answers on the host network, and no object tells where the API server dials it from";
+        for caller in servers::callers(facts, find, what) {
+            find.flow(caller, Party::Nodes(Arc::new(nodes.clone())), traffic);
         }
+        let own: BTreeSet<String> = facts.api.nodes.intersection(nodes).cloned().collect();
+        find.flow(Party::Nodes(Arc::new(own)), Party::Itself, traffic);
     }
     if find.flows.len() > before {
         find.because([told]);

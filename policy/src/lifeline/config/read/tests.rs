@@ -82,7 +82,7 @@ fn mistakes_say_where_and_what_to_do() {
     assert_eq!(first("to: {cidrs: [10.9.0.1/32]}", "to: {}").0, "config-wrong-value");
     assert_eq!(first("from: {nodes: {}}", "from: {cidrs: [10.0.0.0/8]}").0, "config-contradiction");
     assert_eq!(first("    breaks: backups stop\n", "").0, "config-missing-field");
-    assert_eq!(first("  traffic: [TCP/443]\n", "").0, "config-missing-field");
+    assert_eq!(first("    traffic: [TCP/443]\n", "").0, "config-missing-field");
     assert_eq!(first("id: backup", "id: Backup").0, "config-wrong-value");
     assert_eq!(first("metadata: {name: prod}", "metadata: {name: prod").0, "config-syntax");
 }

@@ -15,7 +15,7 @@ pub use cluster::{
     Cluster, ConfigMap, Container, DaemonSet, Endpoint, EndpointPort, EndpointSlice, NamedPort, Namespace, Node, Pod,
     Service, ServiceAccount, ServicePort,
 };
-pub use load::{Duplicate, LoadError, Loaded, Loader};
+pub use load::{Duplicate, LoadError, Loaded, Loader, manifests};
 pub use manifest::{Key, Manifest, Source};
 
 /// The facts.

@@ -93,6 +93,13 @@ impl Cluster {
         }
     }
 
+    /// How many objects it holds.
+    pub(in crate::snapshot) fn count(&self) -> usize {
+        let Self { nodes, pods, namespaces, service_accounts, services, slices, config_maps, daemon_sets } = self;
+        let lists = [nodes.len(), pods.len(), namespaces.len(), service_accounts.len(), services.len(), slices.len()];
+        lists.iter().sum::<usize>() + config_maps.len() + daemon_sets.len()
+    }
+
     pub(in crate::snapshot) fn sort(&mut self) {
         self.nodes.sort_by(|a, b| a.name.cmp(&b.name));
         self.pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));

@@ -1,0 +1,4 @@
+//! Judging changes, on a small cluster.
+
+mod cases;
+mod lab;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use policy::calico::compile::Assumptions as CalicoAssumptions;
 use policy::calico::settings::Dataplane;
 use policy::calico::version::Version;
+use policy::lifeline::detect::Detected;
 use policy::lifeline::judge::{Assumptions, Change};
 use policy::lifeline::{Flow, Lifeline, Party, Ports, Severity, Traffic};
 use policy::snapshot::{Loader, Snapshot, manifests};
@@ -64,7 +65,7 @@ pub(crate) fn lifeline(id: &str, severity: Severity, flows: Vec<(Party, Party, V
 }
 
 /// What the cluster lives on, worked out from the labels of its nodes.
-pub(crate) fn lifelines(snapshot: &Snapshot) -> Vec<Lifeline> {
+pub(crate) fn lifelines(snapshot: &Snapshot) -> Detected {
     let names = |of: &dyn Fn(&policy::snapshot::Node) -> bool| {
         let all = snapshot.cluster.nodes.iter().filter(|node| of(node)).map(|node| node.name.clone());
         Party::Nodes(Arc::new(all.collect::<BTreeSet<_>>()))
@@ -126,5 +127,5 @@ pub(crate) fn lifelines(snapshot: &Snapshot) -> Vec<Lifeline> {
         let all = names(&|_| true);
         found.push(lifeline("icmp6-nd", Severity::Blocker, vec![(link, all, kinds.collect())]));
     }
-    found
+    Detected { lifelines: found, ..Detected::default() }
 }

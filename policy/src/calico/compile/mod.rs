@@ -21,7 +21,7 @@ use self::decode::{Decoded, SetSpec};
 use self::owners::Owner;
 use self::sets::Sets;
 use super::address;
-use super::settings::{self, Dataplane, Provenance, Settings, Sourced, Sources};
+use super::settings::{self, Dataplane, Provenance, Settings, Sourced, nodes_with_their_own};
 use super::state::{Danger, Hazard, Refusal, Stage, State, Unknown};
 use super::version::Version;
 use crate::snapshot::{Key, Manifest, Snapshot};
@@ -43,7 +43,7 @@ pub fn compile(snapshot: &Snapshot, assumptions: &Assumptions) -> State {
     let settings_of = |node| Arc::new(settings::read(snapshot, node, version.value, assumptions.dataplane));
     let settings = settings_of(None);
     let node_settings: BTreeMap<_, _> =
-        Sources::nodes(snapshot).map(|node| (node.to_owned(), settings_of(Some(node)))).collect();
+        nodes_with_their_own(snapshot).map(|node| (node.to_owned(), settings_of(Some(node)))).collect();
     let mut compiler = Compiler {
         snapshot,
         version: version.value,

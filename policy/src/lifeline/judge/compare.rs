@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::ends::{End, Other, PeerKind, Place, Role, ends, itself, ways};
+use super::ends::{End, Other, PeerKind, Place, Role, ends, every_way, itself, ways};
 use super::hosts::Hosts;
 use super::loss::{Ends, Found, Loss};
 use super::traffic::{loopback, regions_of};
@@ -19,6 +19,13 @@ use crate::packet::{Cube, Exhausted, IcmpSet, IpSet, Region, Space, protocol};
 /// Steps that one comparison may take.
 const BUDGET: u64 = 1 << 32;
 
+/// What a comparison finds.
+pub(super) struct Compared {
+    pub(super) losses: Vec<Loss>,
+    /// Whether no packet at all is lost on any way past any node.
+    pub(super) nothing_lost: bool,
+}
+
 /// Compares two states.
 pub(super) fn compare(
     before: &mut Asker<'_>,
@@ -26,7 +33,7 @@ pub(super) fn compare(
     hosts: &Hosts,
     lifelines: &[Lifeline],
     masquerade: bool,
-) -> Result<Vec<Loss>, Exhausted> {
+) -> Result<Compared, Exhausted> {
     let mut space = Space::with_budget(BUDGET);
     let free = free(&mut space);
     let fresh =
@@ -43,8 +50,9 @@ pub(super) fn compare(
         }
         losses.extend(found.into_losses(index));
     }
+    let nothing_lost = losses.is_empty() && comparison.loses_nothing()?;
     comparison.space.check()?;
-    Ok(losses)
+    Ok(Compared { losses, nothing_lost })
 }
 
 /// Answers and errors of ICMP, which connection tracking knows by the flow that they belong to: no policy of Calico is
@@ -231,6 +239,18 @@ impl Comparison<'_, '_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether no packet is lost on any way past any node.
+    fn loses_nothing(&mut self) -> Result<bool, Exhausted> {
+        for host in &self.hosts.all {
+            for way in every_way(host) {
+                if self.passes(&way)?.lost != Space::EMPTY {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn passes(&mut self, way: &Way) -> Result<Passes, Exhausted> {

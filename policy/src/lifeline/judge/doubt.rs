@@ -12,6 +12,8 @@ use crate::calico::settings::Dataplane;
 use crate::calico::state as calico;
 use crate::cilium::compile as cilium;
 use crate::cilium::settings::Origin;
+use crate::lifeline::detect::Missing;
+use crate::lifeline::model::Severity;
 
 /// Why nothing can be proved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -216,6 +218,20 @@ fn cilium_doubts(before: Option<&World>, after: &World, assumptions: &Assumption
         reason: refusal.to_string(),
     }));
     doubts
+}
+
+/// Lifelines that the cluster certainly has, and whose ends nothing tells.
+pub(super) fn missing(missing: &[Missing]) -> impl Iterator<Item = Doubt> {
+    missing.iter().filter(|missing| missing.severity == Severity::Blocker).map(|missing| Doubt {
+        kind: DoubtKind::Missing,
+        object: format!("lifeline {}", missing.id),
+        path: String::new(),
+        reason: format!(
+            "{}; state it as parameter {} of a LifelineConfig",
+            missing.what.trim_end_matches('.'),
+            missing.parameter
+        ),
+    })
 }
 
 /// What work without end leaves unproved.

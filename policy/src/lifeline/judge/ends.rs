@@ -250,3 +250,21 @@ pub(super) fn itself(host: &Host) -> Way {
     let loopback = host.interfaces.loopback.clone();
     Way { node: Arc::clone(&host.name), calico: Path::Local(loopback), cilium: None }
 }
+
+/// Every way past a node.
+pub(super) fn every_way(host: &Host) -> Vec<Way> {
+    let interfaces = &host.interfaces;
+    let pod = (&interfaces.pod, CiliumPlace::Cilium);
+    let tunnel = interfaces.tunnel.as_ref().map(|tunnel| (tunnel, CiliumPlace::Cilium));
+    let out = interfaces.out.iter().map(|(one, _)| (one, CiliumPlace::Device));
+    let all: Vec<_> = out.chain(tunnel).chain([pod]).collect();
+    let way = |calico, cilium| Way { node: Arc::clone(&host.name), calico, cilium };
+    let mut ways = vec![itself(host)];
+    for (one, place) in &all {
+        let one = || (*one).clone();
+        ways.push(way(Path::Ingress(one()), Some((Direction::Ingress, *place))));
+        ways.push(way(Path::Egress(one()), Some((Direction::Egress, *place))));
+        ways.extend(all.iter().map(|(to, _)| way(Path::Forward { from: one(), to: (*to).clone() }, None)));
+    }
+    ways
+}

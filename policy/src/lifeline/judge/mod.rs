@@ -24,10 +24,13 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::detect::{Detected, Missing};
 use super::model::{Lifeline, Severity};
 use super::repair::{Repair, repair};
 use crate::packet::Packet;
 use crate::snapshot::{Key, Snapshot};
+
+use compare::Compared;
 
 pub use change::{Change, ChangeError};
 pub use doubt::{Doubt, DoubtKind, Stop};
@@ -39,8 +42,8 @@ pub(in crate::lifeline) use ends::PeerKind;
 pub(in crate::lifeline) use loss::{Loss, Need, Passage, lines};
 pub(in crate::lifeline) use world::{Asker, World};
 
-/// Finds the lifelines of a state.
-pub type Detect<'d> = &'d dyn Fn(&Snapshot) -> Vec<Lifeline>;
+/// Finds the lifelines of a state, such as [`detect`](super::detect::detect) with a configuration.
+pub type Detect<'d> = &'d dyn Fn(&Snapshot) -> Detected;
 
 /// A CNI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -78,6 +81,8 @@ pub struct Judgement {
     pub doubts: Vec<Doubt>,
     /// Lifelines that do not pass even without it.
     pub broken: Vec<Cut>,
+    /// Ends of lifelines that are not known, and therefore not judged.
+    pub missing: Vec<Missing>,
     /// Values that were taken because nothing tells them.
     pub assumed: Vec<String>,
     /// An order of the changes, by their indices, in which no step cuts what the whole does not; where the given one does.
@@ -161,22 +166,22 @@ pub fn judge(
     let repair = if outcome.is_bad() { repair(&mut base, changes, &outcome)? } else { None };
     let broken = base.broken();
     let verdict = verdict(&cuts, &outcome);
-    let Outcome { stops, doubts, world, .. } = outcome;
-    Ok(Judgement { verdict, cuts, stops, doubts, broken, assumed: doubt::assumed(&world), order, repair })
+    let Outcome { stops, doubts, missing, world, .. } = outcome;
+    Ok(Judgement { verdict, cuts, stops, doubts, broken, missing, assumed: doubt::assumed(&world), order, repair })
 }
 
 /// Judges a state by itself: every packet of a lifeline that does not pass is cut.
 pub fn judge_state(state: &Snapshot, detect: Detect<'_>, assumptions: &Assumptions) -> Judgement {
     let world = World::new(state, assumptions);
-    let lifelines = detect(state);
+    let detected = detect(state);
     let bare = bare(state, assumptions);
-    let outcome = Outcome::of((&bare, &mut Asker::new(&bare)), true, world, &[], lifelines, assumptions);
+    let outcome = Outcome::of((&bare, &mut Asker::new(&bare)), true, world, &[], detected, assumptions);
     let mut cuts = outcome.cuts();
     cuts.sort_by_key(|cut| std::cmp::Reverse(cut.severity));
     let verdict = verdict(&cuts, &outcome);
-    let Outcome { stops, doubts, world, .. } = outcome;
+    let Outcome { stops, doubts, missing, world, .. } = outcome;
     let assumed = doubt::assumed(&world);
-    Judgement { verdict, cuts, stops, doubts, broken: Vec::new(), assumed, order: None, repair: None }
+    Judgement { verdict, cuts, stops, doubts, broken: Vec::new(), missing, assumed, order: None, repair: None }
 }
 
 fn verdict(cuts: &[Cut], outcome: &Outcome) -> Verdict {
@@ -193,7 +198,7 @@ fn verdict(cuts: &[Cut], outcome: &Outcome) -> Verdict {
 pub(in crate::lifeline) struct Base<'b> {
     pub(in crate::lifeline) world: &'b World,
     asker: Asker<'b>,
-    detected: Vec<Lifeline>,
+    detected: Detected,
     detect: Detect<'b>,
     assumptions: &'b Assumptions,
 }
@@ -202,6 +207,7 @@ pub(in crate::lifeline) struct Base<'b> {
 pub(in crate::lifeline) struct Outcome {
     pub(in crate::lifeline) world: World,
     lifelines: Vec<Lifeline>,
+    missing: Vec<Missing>,
     pub(in crate::lifeline) losses: Vec<Loss>,
     pub(in crate::lifeline) stops: Vec<Stop>,
     pub(in crate::lifeline) doubts: Vec<Doubt>,
@@ -215,21 +221,29 @@ impl Outcome {
         alone: bool,
         world: World,
         changes: &[Change],
-        lifelines: Vec<Lifeline>,
+        detected: Detected,
         assumptions: &Assumptions,
     ) -> Self {
+        let Detected { lifelines, missing, .. } = detected;
         let mut doubts = doubt::doubts(Some(before).filter(|_| !alone), &world, changes, assumptions);
         let known = if alone { BTreeSet::new() } else { doubt::stops(before) };
         let stops = doubt::stops(&world).difference(&known).cloned().collect();
         let hosts = hosts::hosts(before, &world);
         let masquerade = hosts::masquerades(&world.snapshot);
-        let losses = compare::compare(asker, &mut Asker::new(&world), &hosts, &lifelines, masquerade);
-        let losses = losses.unwrap_or_else(|_| {
-            doubts.push(doubt::exhausted());
-            Vec::new()
-        });
+        let compared = compare::compare(asker, &mut Asker::new(&world), &hosts, &lifelines, masquerade);
+        let losses = match compared {
+            Ok(Compared { losses, nothing_lost }) => {
+                // Where nothing is lost at all, it does not matter who would have needed it.
+                doubts.extend(doubt::missing(&missing).filter(|_| !nothing_lost));
+                losses
+            }
+            Err(_) => {
+                doubts.push(doubt::exhausted());
+                Vec::new()
+            }
+        };
         let changed = changes.iter().map(|change| change.key().clone()).collect();
-        Self { world, lifelines, losses, stops, doubts, changed }
+        Self { world, lifelines, missing, losses, stops, doubts, changed }
     }
 
     /// Whether nothing is cut, no agent stops, and that is proved.
@@ -280,12 +294,13 @@ impl<'b> Base<'b> {
     pub(in crate::lifeline) fn outcome(&mut self, changes: &[Change]) -> Result<Outcome, ChangeError> {
         let snapshot = apply(&self.world.snapshot, changes)?;
         let world = self.world.next(&snapshot, &changes.iter().map(Change::key).collect::<Vec<_>>(), self.assumptions);
-        let lifelines = if changes.iter().any(|change| is_read_by_detection(change.key())) {
-            both(&self.detected, (self.detect)(&snapshot))
+        let detected = if changes.iter().any(|change| is_read_by_detection(change.key())) {
+            let after = (self.detect)(&snapshot);
+            Detected { lifelines: both(&self.detected.lifelines, after.lifelines), ..after }
         } else {
             self.detected.clone()
         };
-        Ok(Outcome::of((self.world, &mut self.asker), false, world, changes, lifelines, self.assumptions))
+        Ok(Outcome::of((self.world, &mut self.asker), false, world, changes, detected, self.assumptions))
     }
 
     /// What is cut on the way, in the given order, and not after all of it.

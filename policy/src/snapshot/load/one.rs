@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::document::documents;
-use super::{LoadError, POLICY_GROUPS, key, raw};
+use super::{KEPT_GROUPS, LoadError, key, raw};
 use crate::snapshot::{Key, Manifest, Snapshot, Source};
 
 /// The objects of a text, untyped, each with its place: one, several in a stream, or lists of them.
@@ -23,8 +23,8 @@ pub fn manifests(file: &str, text: &str) -> Result<Vec<Manifest>, LoadError> {
 }
 
 /// Whether objects of a group are kept as written.
-pub(super) fn is_policy(group: &str) -> bool {
-    POLICY_GROUPS.contains(&group) || group == "admissionregistration.k8s.io"
+pub(super) fn is_kept(group: &str) -> bool {
+    KEPT_GROUPS.contains(&group)
 }
 
 impl Snapshot {
@@ -35,7 +35,7 @@ impl Snapshot {
     ///
     /// A field of a Node, Pod, ... has another type than the API server gives it.
     pub fn put(&self, manifest: &Manifest) -> Result<Self, LoadError> {
-        if is_policy(&manifest.key.group) {
+        if is_kept(&manifest.key.group) {
             return Ok(self.with(manifest.clone()));
         }
         let mut next = self.clone();
@@ -56,7 +56,7 @@ impl Snapshot {
 
     /// Without an object of any kind; `None` if it is not there.
     pub fn remove(&self, key: &Key) -> Option<Self> {
-        if is_policy(&key.group) {
+        if is_kept(&key.group) {
             return self.objects.contains_key(key).then(|| self.without(key));
         }
         let mut next = self.clone();

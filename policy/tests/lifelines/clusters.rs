@@ -1,0 +1,113 @@
+//! Each folder of `tests/data/clusters` holds the objects of a cluster, perhaps a configuration, and `expected.md`: what is
+//! to be detected.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use policy::lifeline::Party;
+use policy::lifeline::config::Config;
+use policy::lifeline::detect::{Detected, detect};
+use policy::snapshot::{Loader, Snapshot};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/clusters").join(name)
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn snapshot(name: &str) -> Snapshot {
+    let mut loader = Loader::default();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder(name)).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    for path in files.iter().filter(|path| path.extension().is_some_and(|it| it == "yaml")) {
+        let file = path.file_name().expect("a file").to_string_lossy();
+        if file != "config.yaml" {
+            loader.read(&file, &read(path)).expect("manifests");
+        }
+    }
+    let loaded = loader.finish();
+    assert_eq!((loaded.duplicates, loaded.ignored), (Vec::new(), [].into()), "{name}");
+    loaded.snapshot
+}
+
+/// Rows of the table whose first column has a name, cells trimmed and without backticks.
+fn table(text: &str, first: &str) -> BTreeSet<String> {
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()
+    };
+    let mut lines = text.lines();
+    assert!(lines.any(|line| line.starts_with('|') && cells(line)[0] == first), "there is no table of {first}");
+    let rows = lines.skip(1).take_while(|line| line.starts_with('|'));
+    let mut all = BTreeSet::new();
+    for line in rows {
+        assert!(all.insert(cells(line).join(" | ")), "{line} stands twice");
+    }
+    all
+}
+
+fn party(party: &Party, snapshot: &Snapshot) -> String {
+    match party {
+        Party::Nodes(nodes) if nodes.len() == snapshot.cluster.nodes.len() => "every node".to_owned(),
+        Party::Nodes(nodes) => nodes.iter().map(String::as_str).collect::<Vec<_>>().join(" "),
+        Party::Addresses { name, nets } => {
+            format!("{name}: {}", nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        }
+        Party::Itself => "itself".to_owned(),
+    }
+}
+
+fn flows(detected: &Detected, snapshot: &Snapshot) -> BTreeSet<String> {
+    let row = |id: &str, flow: &policy::lifeline::Flow| {
+        let traffic: Vec<String> = flow.traffic.iter().map(ToString::to_string).collect();
+        format!("{id} | {} | {} | {}", party(&flow.from, snapshot), party(&flow.to, snapshot), traffic.join(" "))
+    };
+    let lifelines = detected.lifelines.iter();
+    lifelines.flat_map(|lifeline| lifeline.flows.iter().map(|flow| row(&lifeline.id, flow))).collect()
+}
+
+fn origins(detected: &Detected) -> BTreeSet<String> {
+    let row = |id: &str, origin: &policy::lifeline::Origin| match &origin.object {
+        Some(key) => format!("{id} | {key} | {}", origin.field),
+        None => format!("{id} |  | {}", origin.field),
+    };
+    let lifelines = detected.lifelines.iter();
+    lifelines.flat_map(|lifeline| lifeline.origins.iter().map(|origin| row(&lifeline.id, origin))).collect()
+}
+
+fn missing(detected: &Detected) -> BTreeSet<String> {
+    detected.missing.iter().map(|it| format!("{} | {} | {}", it.id, it.severity, it.parameter)).collect()
+}
+
+fn compare(name: &str, what: &str, expected: &BTreeSet<String>, found: &BTreeSet<String>) -> Vec<String> {
+    let only = |a: &BTreeSet<String>, b: &BTreeSet<String>, sign: &str| -> Vec<String> {
+        a.difference(b).map(|row| format!("{name} {what} {sign} {row}")).collect()
+    };
+    [only(expected, found, "-"), only(found, expected, "+")].concat()
+}
+
+/// What differs from the expected tables: `-` was not found, `+` was not expected.
+fn differences(name: &str) -> Vec<String> {
+    let snapshot = snapshot(name);
+    let detected = detect(&snapshot, &Config::default());
+    let expected = read(&folder(name).join("expected.md"));
+    [
+        compare(name, "flows", &table(&expected, "lifeline"), &flows(&detected, &snapshot)),
+        compare(name, "origins", &table(&expected, "told of"), &origins(&detected)),
+        compare(name, "missing", &table(&expected, "missing"), &missing(&detected)),
+    ]
+    .concat()
+}
+
+#[test]
+fn lifelines_are_those_written_down() {
+    let mut names: Vec<String> = std::fs::read_dir(folder(""))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let differences: Vec<String> = names.iter().flat_map(|name| differences(name)).collect();
+    assert!(differences.is_empty(), "\n{}", differences.join("\n"));
+}

@@ -1,0 +1,3 @@
+//! Lifelines of recorded clusters, held against tables written by hand from what the distributions document.
+
+mod clusters;

@@ -65,6 +65,10 @@ fn outward(node: &Node, addresses: &[IpAddr], states: &[&State], settings: &[&Se
             Of::ByAddress => carried.push(own),
         }
     }
+    // What is on an interface of a known name is on no other.
+    for own in &mut carried {
+        own.retain(|address| !named.iter().any(|(_, known)| known.contains(address)));
+    }
     let claimed: Vec<IpAddr> = named.iter().map(|(_, own)| own).chain(&carried).flatten().copied().collect();
     let free: Vec<IpAddr> = addresses.iter().copied().filter(|address| !claimed.contains(address)).collect();
     let names: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();

@@ -139,7 +139,7 @@ pub struct Example {
     pub destination: String,
 }
 
-/// Judges changes, applied in their order, as a whole and step by step.
+/// Judges changes, applied in their order, as a whole and step by step, and looks for a repair.
 ///
 /// # Errors
 ///
@@ -153,21 +153,27 @@ pub fn judge(
     let world = World::new(before, assumptions);
     let mut base = Base::new(&world, detect, assumptions);
     let outcome = base.outcome(changes)?;
-    let mut cuts = outcome.cuts();
-    let mut order = None;
-    if changes.len() > 1 {
-        let steps = base.steps(changes, &cuts)?;
-        if !steps.is_empty() && cuts.is_empty() {
-            order = order::find(&mut base, changes)?;
-        }
-        cuts.extend(steps);
-    }
-    cuts.sort_by_key(|cut| std::cmp::Reverse(cut.severity));
     let repair = if outcome.is_bad() { repair(&mut base, changes, &outcome)? } else { None };
     let broken = base.broken();
-    let verdict = verdict(&cuts, &outcome);
-    let Outcome { stops, doubts, missing, world, .. } = outcome;
-    Ok(Judgement { verdict, cuts, stops, doubts, broken, missing, assumed: doubt::assumed(&world), order, repair })
+    Ok(Judgement { broken, repair, ..base.judgement(changes, outcome)? })
+}
+
+/// Judges changes without looking for a repair, or for what is broken before them: the verdict alone, in a fraction of the
+/// time.
+///
+/// # Errors
+///
+/// A change is none: see [`ChangeError`].
+pub fn decide(
+    before: &Snapshot,
+    changes: &[Change],
+    detect: Detect<'_>,
+    assumptions: &Assumptions,
+) -> Result<Judgement, ChangeError> {
+    let world = World::new(before, assumptions);
+    let mut base = Base::new(&world, detect, assumptions);
+    let outcome = base.outcome(changes)?;
+    base.judgement(changes, outcome)
 }
 
 /// Judges a state by itself: every packet of a lifeline that does not pass is cut.
@@ -176,22 +182,8 @@ pub fn judge_state(state: &Snapshot, detect: Detect<'_>, assumptions: &Assumptio
     let detected = detect(state);
     let bare = bare(state, assumptions);
     let outcome = Outcome::of((&bare, &mut Asker::new(&bare)), true, world, &[], detected, assumptions);
-    let mut cuts = outcome.cuts();
-    cuts.sort_by_key(|cut| std::cmp::Reverse(cut.severity));
-    let verdict = verdict(&cuts, &outcome);
-    let Outcome { stops, doubts, missing, world, .. } = outcome;
-    let assumed = doubt::assumed(&world);
-    Judgement { verdict, cuts, stops, doubts, broken: Vec::new(), missing, assumed, order: None, repair: None }
-}
-
-fn verdict(cuts: &[Cut], outcome: &Outcome) -> Verdict {
-    if !cuts.is_empty() || !outcome.stops.is_empty() {
-        Verdict::Cuts
-    } else if outcome.doubts.is_empty() {
-        Verdict::Safe
-    } else {
-        Verdict::CannotProve
-    }
+    let cuts = outcome.cuts();
+    outcome.into_judgement(cuts)
 }
 
 /// The state before, against which changes are held.
@@ -255,6 +247,21 @@ impl Outcome {
         !self.losses.is_empty() || !self.stops.is_empty()
     }
 
+    /// The judgement about it, with the given cuts.
+    fn into_judgement(self, mut cuts: Vec<Cut>) -> Judgement {
+        cuts.sort_by_key(|cut| std::cmp::Reverse(cut.severity));
+        let verdict = if !cuts.is_empty() || !self.stops.is_empty() {
+            Verdict::Cuts
+        } else if self.doubts.is_empty() {
+            Verdict::Safe
+        } else {
+            Verdict::CannotProve
+        };
+        let assumed = doubt::assumed(&self.world);
+        let Self { stops, doubts, missing, .. } = self;
+        Judgement { verdict, cuts, stops, doubts, broken: Vec::new(), missing, assumed, order: None, repair: None }
+    }
+
     /// What drops the packet of a loss.
     pub(in crate::lifeline) fn deciding(&self, loss: &Loss) -> Deciding {
         let changed: Vec<&Key> = self.changed.iter().collect();
@@ -301,6 +308,20 @@ impl<'b> Base<'b> {
             self.detected.clone()
         };
         Ok(Outcome::of((self.world, &mut self.asker), false, world, changes, detected, self.assumptions))
+    }
+
+    /// What is cut by the whole and on the way, and an order in which nothing is.
+    fn judgement(&mut self, changes: &[Change], outcome: Outcome) -> Result<Judgement, ChangeError> {
+        let mut cuts = outcome.cuts();
+        let mut order = None;
+        if changes.len() > 1 {
+            let steps = self.steps(changes, &cuts)?;
+            if !steps.is_empty() && cuts.is_empty() {
+                order = order::find(self, changes)?;
+            }
+            cuts.extend(steps);
+        }
+        Ok(Judgement { order, ..outcome.into_judgement(cuts) })
     }
 
     /// What is cut on the way, in the given order, and not after all of it.

@@ -327,6 +327,18 @@ pub struct Danger {
     pub path: String,
     /// What happens.
     pub effect: String,
+    /// How bad it is.
+    pub hazard: Hazard,
+}
+
+/// What a [`Danger`] leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hazard {
+    /// Felix gives up on nodes with nftables.
+    StopsNftables,
+    /// Packets are treated otherwise than the text says.
+    Misleads,
 }
 
 impl fmt::Display for Refusal {

@@ -3,7 +3,9 @@
 pub mod catalogue;
 pub mod config;
 pub mod detect;
+pub mod judge;
 mod model;
+pub mod repair;
 mod traffic;
 
 pub use model::{Flow, Lifeline, Origin, Party, Ports, Severity, Traffic};

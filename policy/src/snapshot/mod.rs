@@ -15,7 +15,7 @@ pub use cluster::{
     Cluster, ConfigMap, Container, DaemonSet, Deployment, Endpoint, EndpointPort, EndpointSlice, NamedPort, Namespace,
     Node, Pod, Service, ServiceAccount, ServicePort, Volume,
 };
-pub use load::{Duplicate, LoadError, Loaded, Loader};
+pub use load::{Duplicate, LoadError, Loaded, Loader, manifests};
 pub use manifest::{Key, Manifest, Source};
 
 /// The facts.

@@ -4,6 +4,7 @@
 //! an error that says where.
 
 mod document;
+mod one;
 mod raw;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use self::document::{Document, documents};
+use self::one::is_kept;
+pub use self::one::manifests;
 use super::{Cluster, Key, Manifest, Snapshot, Source};
 
 /// Groups whose objects are kept as written.
@@ -120,7 +123,7 @@ impl Loader {
             self.loaded.duplicates.push(Duplicate { key: key.clone(), before, again: source.clone() });
             self.cluster.forget(&key);
         }
-        if KEPT_GROUPS.contains(&key.group.as_str()) {
+        if is_kept(&key.group) {
             let manifest = Manifest { key: key.clone(), version, value: document.value, source: Some(source) };
             self.objects.insert(key, Arc::new(manifest));
             return Ok(());

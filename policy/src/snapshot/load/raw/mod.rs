@@ -110,6 +110,15 @@ impl Cluster {
         }
     }
 
+    /// How many objects it holds.
+    pub(in crate::snapshot) fn count(&self) -> usize {
+        let Self { nodes, pods, namespaces, service_accounts, services, slices, .. } = self;
+        let Self { config_maps, daemon_sets, deployments, volumes, .. } = self;
+        let lists = [nodes.len(), pods.len(), namespaces.len(), service_accounts.len(), services.len(), slices.len()];
+        let agents = [config_maps.len(), daemon_sets.len(), deployments.len(), volumes.len()];
+        lists.iter().chain(&agents).sum()
+    }
+
     pub(in crate::snapshot) fn sort(&mut self) {
         self.nodes.sort_by(|a, b| a.name.cmp(&b.name));
         self.pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));

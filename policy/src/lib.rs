@@ -7,6 +7,7 @@
 
 pub mod calico;
 pub mod cilium;
+pub mod lifeline;
 pub mod net;
 pub mod object;
 pub mod packet;

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod finding;
 pub mod matrix;
 pub mod output;
+pub mod place;
 pub mod presets;
 pub mod render;
 pub mod yaml;

@@ -92,12 +92,12 @@ pub enum Conntrack {
 
 /// ICMP types that begin a flow: echo, timestamp, information and address mask requests
 /// (torvalds/linux:net/netfilter/nf_conntrack_proto_icmp.c).
-pub(super) const ICMP_NEW: [u8; 4] = [8, 13, 15, 17];
+pub(crate) const ICMP_NEW: [u8; 4] = [8, 13, 15, 17];
 /// ICMPv6 types that begin a flow: echo and node information requests
 /// (torvalds/linux:net/netfilter/nf_conntrack_proto_icmpv6.c).
-pub(super) const ICMPV6_NEW: [u8; 2] = [128, 139];
+pub(crate) const ICMPV6_NEW: [u8; 2] = [128, 139];
 /// ICMPv6 types that are never tracked: multicast listeners and neighbour discovery, without redirects (same file).
-pub(super) const ICMPV6_UNTRACKED: [u8; 8] = [130, 131, 132, 133, 134, 135, 136, 143];
+pub(crate) const ICMPV6_UNTRACKED: [u8; 8] = [130, 131, 132, 133, 134, 135, 136, 143];
 /// ICMPv6 types that Calico accepts from pods before anything else
 /// (projectcalico/calico:felix/rules/static.go ICMPv6Filter).
 pub(super) const ICMPV6_FROM_PODS: [u8; 6] = [130, 131, 132, 133, 135, 136];

@@ -297,7 +297,6 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// The object.
-    #[serde(serialize_with = "shown")]
     pub key: Key,
     /// Who refused it.
     pub stage: Stage,
@@ -311,7 +310,7 @@ pub struct Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Unknown {
     /// The object, where it is about one.
-    #[serde(serialize_with = "shown_option", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
     /// Path of the field.
     pub path: String,
@@ -323,24 +322,23 @@ pub struct Unknown {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Danger {
     /// The object.
-    #[serde(serialize_with = "shown")]
     pub key: Key,
     /// Path of the field.
     pub path: String,
     /// What happens.
     pub effect: String,
+    /// How bad it is.
+    pub hazard: Hazard,
 }
 
-fn shown<S: serde::Serializer>(key: &Key, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(key)
-}
-
-#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
-fn shown_option<S: serde::Serializer>(key: &Option<Key>, serializer: S) -> Result<S::Ok, S::Error> {
-    match key {
-        Some(key) => serializer.collect_str(key),
-        None => serializer.serialize_none(),
-    }
+/// What a [`Danger`] leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hazard {
+    /// Felix gives up on nodes with nftables.
+    StopsNftables,
+    /// Packets are treated otherwise than the text says.
+    Misleads,
 }
 
 impl fmt::Display for Refusal {

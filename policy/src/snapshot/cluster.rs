@@ -23,8 +23,12 @@ pub struct Cluster {
     pub slices: Vec<EndpointSlice>,
     /// ConfigMaps that are kept (`cilium-config`, kubelet, kubeadm and kube-proxy configuration, ...).
     pub config_maps: Vec<ConfigMap>,
-    /// DaemonSets that are kept: the agents, for their environment and arguments.
+    /// DaemonSets: the agents, for their environment and arguments.
     pub daemon_sets: Vec<DaemonSet>,
+    /// Deployments, for the same reason.
+    pub deployments: Vec<Deployment>,
+    /// What pods mount from outside the cluster, sorted by name.
+    pub volumes: Vec<Volume>,
 }
 
 /// A node.
@@ -48,6 +52,8 @@ pub struct Node {
     pub provider_id: String,
     /// `status.nodeInfo.kubeletVersion`; tells distributions.
     pub kubelet_version: String,
+    /// `status.nodeInfo.osImage`; tells distributions too.
+    pub os_image: String,
     /// Name of the cluster it belongs to, where clusters are meshed; empty for the one at hand.
     pub cluster: String,
 }
@@ -73,6 +79,12 @@ pub struct Pod {
     pub service_account: String,
     /// Ports of its containers that have a name.
     pub ports: Vec<NamedPort>,
+    /// Ports that it takes on its node's addresses: with `hostNetwork` all that its containers declare, otherwise their
+    /// `hostPort`. The name may be empty.
+    pub host_ports: Vec<NamedPort>,
+    /// Commands and arguments of its containers, one after another, where they tell how the cluster is set up: static
+    /// pods of the control plane, and agents of its tunnels.
+    pub args: Vec<String>,
     /// Name of the cluster it belongs to, where clusters are meshed; empty for the one at hand.
     pub cluster: String,
     /// Whether it is known to have no CiliumEndpoint, as one that was started before the agent.
@@ -127,6 +139,8 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// `spec.selector`.
     pub selector: Option<Map>,
+    /// `spec.healthCheckNodePort`, if it has one.
+    pub health_check_port: Option<u16>,
 }
 
 /// A port of a service.
@@ -201,6 +215,28 @@ pub struct DaemonSet {
     pub name: String,
     /// Containers, init containers left out.
     pub containers: Vec<Container>,
+}
+
+/// A Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deployment {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Containers, init containers left out.
+    pub containers: Vec<Container>,
+}
+
+/// A persistent volume that nodes reach over the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// Name.
+    pub name: String,
+    /// Path of the field that names the server, such as `spec.nfs.server`.
+    pub field: String,
+    /// Address or name of the server, with its port if one is written.
+    pub server: String,
 }
 
 /// A container of an agent.

@@ -28,6 +28,13 @@ impl fmt::Display for Key {
     }
 }
 
+/// As text: keys are for people.
+impl serde::Serialize for Key {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// An object, untyped.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {

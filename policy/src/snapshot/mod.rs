@@ -12,17 +12,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use cluster::{
-    Cluster, ConfigMap, Container, DaemonSet, Endpoint, EndpointPort, EndpointSlice, NamedPort, Namespace, Node, Pod,
-    Service, ServiceAccount, ServicePort,
+    Cluster, ConfigMap, Container, DaemonSet, Deployment, Endpoint, EndpointPort, EndpointSlice, NamedPort, Namespace,
+    Node, Pod, Service, ServiceAccount, ServicePort, Volume,
 };
-pub use load::{Duplicate, LoadError, Loaded, Loader};
+pub use load::{Duplicate, LoadError, Loaded, Loader, manifests};
 pub use manifest::{Key, Manifest, Source};
 
 /// The facts.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Objects that the engines read as written: those of the groups `projectcalico.org`, `crd.projectcalico.org` and
-    /// `cilium.io`, and webhook configurations.
+    /// `cilium.io`; and what tells of lifelines: webhook configurations, API services, BGP peers of MetalLB.
     pub objects: Arc<BTreeMap<Key, Arc<Manifest>>>,
     /// Everything else.
     pub cluster: Arc<Cluster>,

@@ -145,9 +145,52 @@ pub(super) struct CiliumArgs {
     pub(super) cilium_option: Vec<(String, String)>,
 }
 
+/// Options of `check`.
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    /// State of the cluster: manifests as kubectl prints them, files or directories; `-` is standard input. Repeatable.
+    #[arg(long, value_name = "PATH", required = true)]
+    pub(super) snapshot: Vec<PathBuf>,
+    /// Objects as they will be, files or directories. Repeatable. Without a change the state itself is judged.
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) filename: Vec<PathBuf>,
+    /// Objects to go, after those of -f are in place. Repeatable.
+    #[arg(long, value_name = "PATH")]
+    pub(super) delete: Vec<PathBuf>,
+    /// Read directories below the given ones too.
+    #[arg(short = 'R', long)]
+    pub(super) recursive: bool,
+    /// LifelineConfig: what the cluster lives on besides, and what not.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = CheckOutput::Text, value_name = "FORMAT")]
+    pub(super) output: CheckOutput,
+    /// Version of Calico, where the snapshot does not tell.
+    #[arg(long, value_name = "VERSION")]
+    pub(super) calico_version: Option<String>,
+    /// Dataplane of Felix, where the snapshot does not tell.
+    #[arg(long, value_enum, value_name = "DATAPLANE")]
+    pub(super) dataplane: Option<Dataplane>,
+    /// One fact of cilium-config, over the snapshot. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(super) cilium_option: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CheckOutput {
+    Text,
+    Json,
+}
+
 /// Other jobs.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Say whether a change would cut a flow that the cluster lives on, offline.
+    ///
+    /// Shows for each such flow one packet that would no longer pass, the rule or default that drops it, and a repair that
+    /// was judged to cut nothing. Exit status: 0 safe, 1 it cuts or nothing can be proved, 3 bad input.
+    Check(Box<CheckArgs>),
     /// List the matrices inside the binary.
     Presets {
         #[command(subcommand)]

@@ -1,6 +1,7 @@
 //! The command `translate`.
 
 mod args;
+mod check;
 mod input;
 mod other;
 mod translate;
@@ -18,7 +19,7 @@ use self::args::{Cli, Command};
 pub enum Exit {
     /// Done, nothing to report.
     Clean = 0,
-    /// Findings: a row that cannot be expressed, or with `--strict` any loss.
+    /// Findings: a row that cannot be expressed, or with `--strict` any loss; a change that cuts, or may cut, a lifeline.
     Findings = 1,
     /// The command line is wrong.
     Usage = 2,
@@ -49,6 +50,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     cli.color.write_global();
     match cli.command {
         None => translate::run(&cli.translate),
+        Some(Command::Check(args)) => check::run(&args),
         Some(Command::Presets { command }) => other::presets(command),
         Some(Command::Schema) => other::schema(),
         Some(Command::Explain { code }) => other::explain(code.as_deref()),

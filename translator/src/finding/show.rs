@@ -54,7 +54,7 @@ pub fn text(finding: &Finding, source: Option<Source<'_>>, styled: bool) -> Stri
 }
 
 /// Input text can hold anything; a terminal must not obey it.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 

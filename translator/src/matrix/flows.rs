@@ -1,33 +1,16 @@
 //! Ids of the lifelines that a row can carry.
 
-/// Every id that `flow` may have.
-pub const FLOWS: [&str; 28] = [
-    "admin-ssh",
-    "admin-talos",
-    "bgp",
-    "cni-control",
-    "dhcp4",
-    "dhcp6",
-    "dns",
-    "etcd-client",
-    "etcd-peer",
-    "exec-tunnel",
-    "host-to-pod",
-    "icmp-health",
-    "icmp-pmtu",
-    "icmp6-nd",
-    "image-pull",
-    "kube-apiserver",
-    "kubelet-api",
-    "kubelet-probes",
-    "loopback",
-    "nodeport",
-    "ntp",
-    "overlay",
-    "pod-to-node",
-    "rancher",
-    "storage",
-    "supervisor",
-    "vip",
-    "webhook-path",
-];
+use std::sync::LazyLock;
+
+use policy::lifeline::catalogue;
+
+static FLOWS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let mut ids: Vec<&str> = catalogue::all().map(|entry| entry.id).collect();
+    ids.sort_unstable();
+    ids
+});
+
+/// Every id that `flow` may have, sorted: those of the catalogue.
+pub fn flows() -> &'static [&'static str] {
+    &FLOWS
+}

@@ -1,6 +1,7 @@
 //! The port matrix: reading, checking, expanding.
 
 mod flows;
+mod lifelines;
 mod lint;
 mod model;
 mod read;
@@ -8,7 +9,8 @@ mod schema;
 mod selectors;
 mod settings;
 
-pub use flows::FLOWS;
+pub use flows::flows;
+pub use lifelines::lifelines;
 pub use lint::lint;
 pub use model::{
     Action, Cluster, Default, Direction, Expanded, Forward, Frame, IcmpMatch, Interfaces, Log, Origin, Peer, PortRange,

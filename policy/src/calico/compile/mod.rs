@@ -21,8 +21,8 @@ use self::decode::{Decoded, SetSpec};
 use self::owners::Owner;
 use self::sets::Sets;
 use super::address;
-use super::settings::{self, Dataplane, Provenance, Settings, Sourced, Sources};
-use super::state::{Danger, Refusal, Stage, State, Unknown};
+use super::settings::{self, Dataplane, Provenance, Settings, Sourced, nodes_with_their_own};
+use super::state::{Danger, Hazard, Refusal, Stage, State, Unknown};
 use super::version::Version;
 use crate::snapshot::{Key, Manifest, Snapshot};
 
@@ -43,7 +43,7 @@ pub fn compile(snapshot: &Snapshot, assumptions: &Assumptions) -> State {
     let settings_of = |node| Arc::new(settings::read(snapshot, node, version.value, assumptions.dataplane));
     let settings = settings_of(None);
     let node_settings: BTreeMap<_, _> =
-        Sources::nodes(snapshot).map(|node| (node.to_owned(), settings_of(Some(node)))).collect();
+        nodes_with_their_own(snapshot).map(|node| (node.to_owned(), settings_of(Some(node)))).collect();
     let mut compiler = Compiler {
         snapshot,
         version: version.value,
@@ -85,6 +85,12 @@ fn version(snapshot: &Snapshot, given: Option<Version>) -> Sourced<Version> {
         Some((value, image)) => Sourced { value, from: Provenance::Derived(format!("image {image}")) },
         None => Sourced { value: Version::ASSUMED, from: Provenance::Default },
     }
+}
+
+/// Name under which calico-apiserver stores an object up to 3.31: a policy's with its tier in front.
+pub(crate) fn stored_name(kind: &str, name: &str) -> String {
+    let policy = matches!(kind, "GlobalNetworkPolicy" | "StagedGlobalNetworkPolicy");
+    if policy { names::tiered(name) } else { name.to_owned() }
 }
 
 struct Compiler<'s> {
@@ -174,8 +180,7 @@ impl Compiler<'_> {
     }
 
     fn stored_name(&self, kind: &str, name: &str) -> String {
-        let policy = matches!(kind, "GlobalNetworkPolicy" | "StagedGlobalNetworkPolicy");
-        if policy && !self.version.plain_names() { names::tiered(name) } else { name.to_owned() }
+        if self.version.plain_names() { name.to_owned() } else { stored_name(kind, name) }
     }
 
     fn network_sets(&mut self, profiles: &BTreeMap<String, super::state::Profile>) -> Vec<Owner> {
@@ -216,8 +221,8 @@ impl Compiler<'_> {
         self.unknown.push(Unknown { key: Some(key.clone()), path, reason });
     }
 
-    fn danger(&mut self, key: &Key, path: String, effect: &str) {
-        self.dangers.push(Danger { key: key.clone(), path, effect: effect.to_owned() });
+    fn danger(&mut self, key: &Key, path: String, effect: &str, hazard: Hazard) {
+        self.dangers.push(Danger { key: key.clone(), path, effect: effect.to_owned(), hazard });
     }
 
     fn note_settings(

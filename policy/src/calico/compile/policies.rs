@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::api::Faults;
 use super::decode::{Decoded, PolicySpec, Rule, TierSpec};
 use super::{Compiler, Read, api, felix, names};
-use crate::calico::state::{Class, Policy, Stage, Tier};
+use crate::calico::state::{Class, Hazard, Policy, Stage, Tier};
 use crate::snapshot::Key;
 
 /// Order of a tier that has none, and of the default tier (projectcalico/calico:libcalico-go/lib/resources/tier.go).
@@ -157,7 +157,7 @@ impl Compiler<'_> {
         let first = spec.ingress.iter().flatten().next();
         if spec.do_not_track && first.is_some_and(|rule| rule.action == "Deny" && !rule.source.selector.is_empty()) {
             let effect = "where Felix offloads this rule to XDP, answers of failsafe ports are dropped with the rest";
-            self.danger(key, "spec.ingress[0]".to_owned(), effect);
+            self.danger(key, "spec.ingress[0]".to_owned(), effect, Hazard::Misleads);
         }
         let directions = [("ingress", &spec.ingress), ("egress", &spec.egress)];
         for (direction, rules) in directions {
@@ -172,14 +172,14 @@ impl Compiler<'_> {
         for (field, icmp) in [("icmp", rule.icmp), ("notICMP", rule.not_icmp)] {
             if icmp.is_some_and(|icmp| icmp.kind.is_some() && icmp.code.is_some()) {
                 let effect = "nft refuses the type with a code that Felix writes, and Felix gives up on nftables nodes";
-                self.danger(key, format!("{path}.{field}"), effect);
+                self.danger(key, format!("{path}.{field}"), effect, Hazard::StopsNftables);
             }
         }
         for (side, entity) in [("source", &rule.source), ("destination", &rule.destination)] {
             for (field, nets) in [("nets", &entity.nets), ("notNets", &entity.not_nets)] {
                 if nets.iter().any(|net| crate::calico::address::prefix_or_address(net).is_none()) {
                     let effect = "Felix leaves the unreadable prefix out; if none is left, every address matches";
-                    self.danger(key, format!("{path}.{side}.{field}"), effect);
+                    self.danger(key, format!("{path}.{side}.{field}"), effect, Hazard::Misleads);
                 }
             }
         }

@@ -18,7 +18,8 @@ pub(super) use check::faults;
 pub use failsafe::{FailsafeError, FailsafePort, INBOUND, OUTBOUND, Transport};
 pub use pattern::Pattern;
 pub use read::read;
-pub(super) use sources::{Sources, agent};
+
+pub(crate) use sources::{CONTAINER, agent, nodes_with_their_own};
 
 use crate::snapshot::Key;
 

@@ -5,6 +5,8 @@ use serde_json::Value;
 use super::{Provenance, faults, place};
 use crate::snapshot::{Key, Manifest, Snapshot};
 
+/// Name of Felix's container, in the DaemonSets of Calico and of Canal alike.
+pub(crate) const CONTAINER: &str = "calico-node";
 /// Groups of Calico's objects, the stored form first.
 const GROUPS: [&str; 2] = ["crd.projectcalico.org", "projectcalico.org"];
 
@@ -47,14 +49,6 @@ impl<'s> Sources<'s> {
         Self { environment, elsewhere, objects }
     }
 
-    /// Nodes that have a FelixConfiguration of their own.
-    pub(in crate::calico) fn nodes(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
-        GROUPS
-            .into_iter()
-            .flat_map(|group| snapshot.of(group, "FelixConfiguration"))
-            .filter_map(|manifest| manifest.key.name.strip_prefix("node."))
-    }
-
     /// The strongest value of a parameter. Names of variables are compared without regard to case
     /// (projectcalico/calico:felix/config/env_var_loader.go).
     pub(super) fn find(&self, parameter: Parameter) -> Option<(Found<'s>, Provenance)> {
@@ -87,10 +81,19 @@ impl<'s> Sources<'s> {
     }
 }
 
-/// The container of calico-node. The variables of init containers do not reach Felix.
-pub(in crate::calico) fn agent(snapshot: &Snapshot) -> Option<&crate::snapshot::Container> {
-    let agents = snapshot.cluster.daemon_sets.iter().filter(|set| set.name == "calico-node");
-    agents.flat_map(|set| &set.containers).find(|container| container.name == "calico-node")
+/// Nodes that have a FelixConfiguration of their own.
+pub(crate) fn nodes_with_their_own(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
+    GROUPS
+        .into_iter()
+        .flat_map(|group| snapshot.of(group, "FelixConfiguration"))
+        .filter_map(|manifest| manifest.key.name.strip_prefix("node."))
+}
+
+/// The container of Felix, which Canal runs in a DaemonSet of another name (`canal`, `rke2-canal`). The variables of init
+/// containers do not reach it.
+pub(crate) fn agent(snapshot: &Snapshot) -> Option<&crate::snapshot::Container> {
+    let containers = snapshot.cluster.daemon_sets.iter().flat_map(|set| &set.containers);
+    containers.into_iter().find(|container| container.name == CONTAINER)
 }
 
 /// A FelixConfiguration. What is stored (`crd.projectcalico.org`) is what Felix reads where both groups hold it.

@@ -75,6 +75,15 @@ fn settings_have_levels() {
     assert!(!none.arrives(22) && none.leaves(6443));
 }
 
+/// Canal's DaemonSet is called `canal` or `rke2-canal`; its container is Calico's
+/// (projectcalico/calico:manifests/canal.yaml).
+#[test]
+fn felix_of_canal_is_found_too() {
+    let lab = Lab::new().on_eth0().env("FAILSAFEINBOUNDHOSTPORTS", "tcp:82");
+    let lab = lab.cluster(|cluster| cluster.daemon_sets[0].name = "rke2-canal".to_owned());
+    assert!(lab.arrives(82) && !lab.arrives(22));
+}
+
 /// projectcalico/calico:felix/rules/static.go: a failsafe net is the other side's, of one family.
 #[test]
 fn a_failsafe_net_is_of_one_family() {

@@ -54,7 +54,7 @@ pub struct Step {
     /// What was asked.
     pub stage: Stage,
     /// The object that was asked.
-    #[serde(serialize_with = "shown", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<Key>,
     /// Index of the rule, in the direction's list.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,14 +63,6 @@ pub struct Step {
     pub outcome: Outcome,
     /// Why.
     pub reason: String,
-}
-
-#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
-fn shown<S: serde::Serializer>(key: &Option<Key>, serializer: S) -> Result<S::Ok, S::Error> {
-    match key {
-        Some(key) => serializer.collect_str(key),
-        None => serializer.serialize_none(),
-    }
 }
 
 /// A place in the kernel where Calico has chains.

@@ -7,6 +7,7 @@ mod read;
 mod value;
 
 pub use read::SettingError;
+pub(crate) use read::{CONFIG_MAP, CONTAINER};
 pub use value::{CidrMatchMode, Enforcement, RoutingMode, TunnelProtocol};
 
 use std::fmt;

@@ -11,9 +11,9 @@ use crate::cilium::version::Version;
 use crate::snapshot::{Cluster, Container};
 
 /// Name of the ConfigMap.
-const CONFIG_MAP: &str = "cilium-config";
+pub(crate) const CONFIG_MAP: &str = "cilium-config";
 /// Name of the agent's container.
-const CONTAINER: &str = "cilium-agent";
+pub(crate) const CONTAINER: &str = "cilium-agent";
 
 /// A setting whose value the agent does not take: it does not start with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

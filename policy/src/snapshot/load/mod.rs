@@ -4,6 +4,7 @@
 //! an error that says where.
 
 mod document;
+mod one;
 mod raw;
 
 use std::collections::BTreeMap;
@@ -12,10 +13,19 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use self::document::{Document, documents};
+use self::one::is_kept;
+pub use self::one::manifests;
 use super::{Cluster, Key, Manifest, Snapshot, Source};
 
-/// Groups whose objects the engines read as written.
-const POLICY_GROUPS: [&str; 3] = ["projectcalico.org", "crd.projectcalico.org", "cilium.io"];
+/// Groups whose objects are kept as written.
+const KEPT_GROUPS: [&str; 6] = [
+    "admissionregistration.k8s.io",
+    "apiregistration.k8s.io",
+    "cilium.io",
+    "crd.projectcalico.org",
+    "metallb.io",
+    "projectcalico.org",
+];
 
 /// A snapshot, and what is to be known about how it was read.
 #[derive(Clone, Debug, Default)]
@@ -113,7 +123,7 @@ impl Loader {
             self.loaded.duplicates.push(Duplicate { key: key.clone(), before, again: source.clone() });
             self.cluster.forget(&key);
         }
-        if POLICY_GROUPS.contains(&key.group.as_str()) || key.group == "admissionregistration.k8s.io" {
+        if is_kept(&key.group) {
             let manifest = Manifest { key: key.clone(), version, value: document.value, source: Some(source) };
             self.objects.insert(key, Arc::new(manifest));
             return Ok(());

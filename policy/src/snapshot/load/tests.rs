@@ -161,6 +161,73 @@ spec: {template: {spec: {containers: [{name: calico-node, image: 'node:v3.31.0',
 }
 
 #[test]
+fn what_tells_of_lifelines_is_read() {
+    let text = "apiVersion: v1
+kind: Pod
+metadata: {name: kube-apiserver-cp, namespace: kube-system}
+spec:
+  nodeName: cp
+  hostNetwork: true
+  containers: [{name: a, command: [kube-apiserver], args: [--secure-port=6443], ports: [{containerPort: 6443}]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+spec:
+  nodeName: cp
+  containers: [{name: a, args: [--secret=x], ports: [{name: http, containerPort: 8080, hostPort: 80}, {containerPort: 9}]}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cattle-cluster-agent, namespace: cattle-system}
+spec: {template: {spec: {containers: [{name: a, env: [{name: CATTLE_SERVER, value: 'https://r'}]}]}}}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: p}
+spec: {iscsi: {targetPortal: '10.0.0.1:3260'}}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: q}
+spec: {csi: {driver: d}}
+---
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.a}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: s, namespace: shop}
+spec: {type: LoadBalancer, healthCheckNodePort: 31000, ports: []}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: cp}
+status: {nodeInfo: {osImage: Talos (v1.11.3)}}
+";
+    let loaded = load(&[("a", text)]);
+    let cluster = &loaded.snapshot.cluster;
+    let ports = |pod: &crate::snapshot::Pod| pod.host_ports.iter().map(|port| port.port).collect::<Vec<_>>();
+    let [server, web] = cluster.pods.as_slice() else { panic!("two pods") };
+    assert_eq!(
+        (server.args.as_slice(), ports(server)),
+        (&["kube-apiserver", "--secure-port=6443"].map(str::to_owned)[..], vec![6443])
+    );
+    // What a workload is started with is nobody's business.
+    assert_eq!((web.args.len(), ports(web), web.host_ports[0].name.as_str()), (0, vec![80], "http"));
+    assert_eq!(cluster.deployments[0].containers[0].env["CATTLE_SERVER"], "https://r");
+    assert_eq!(
+        (cluster.volumes[0].field.as_str(), cluster.volumes[0].server.as_str()),
+        ("spec.iscsi.targetPortal", "10.0.0.1:3260")
+    );
+    assert_eq!(loaded.ignored, [((String::new(), "PersistentVolume".to_owned()), 1)].into());
+    assert_eq!(loaded.snapshot.of("apiregistration.k8s.io", "APIService").count(), 1);
+    assert_eq!(cluster.services[0].health_check_port, Some(31000));
+    assert_eq!(cluster.nodes[0].os_image, "Talos (v1.11.3)");
+}
+
+#[test]
 fn mistakes_say_where() {
     assert!(matches!(error("a: [1"), LoadError::Syntax { .. }));
     assert!(matches!(error("{\"a\": "), LoadError::Syntax { .. }));

@@ -42,5 +42,17 @@ pub static CNI_MISMATCH: Code = Code {
     fix: "Write for the CNI that the cluster runs, or state the right one in `spec.cluster.cni`.",
 };
 
+/// A file of `check` cannot be read.
+pub static SNAPSHOT_UNREADABLE: Code = Code {
+    id: "snapshot-unreadable",
+    severity: Severity::Error,
+    title: "a file of the snapshot, the change or the configuration cannot be read",
+    explanation: "`check` reads manifests as kubectl prints them: YAML or JSON, one object, a stream of several, or a list. \
+                  A file that cannot be read is no part of the state, and a judgement about half a state proves nothing, so \
+                  nothing is judged.",
+    example: "translate check --snapshot no-such-directory",
+    fix: "Check the path and its permissions; `-` is standard input.",
+};
+
 /// The codes of this part.
-pub const CODES: &[&Code] = &[&SHARED_OBJECTS_KEPT, &CILIUM_CONFIG_UNREADABLE, &CNI_MISMATCH];
+pub const CODES: &[&Code] = &[&SNAPSHOT_UNREADABLE, &SHARED_OBJECTS_KEPT, &CILIUM_CONFIG_UNREADABLE, &CNI_MISMATCH];

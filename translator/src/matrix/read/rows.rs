@@ -9,7 +9,7 @@ use super::values::Protocol;
 use super::when::Facts;
 use crate::finding::Finding;
 use crate::finding::codes::matrix as codes;
-use crate::matrix::{Action, Direction, FLOWS, Origin, Peer, Role, Row, Traffic, Transport};
+use crate::matrix::{Action, Direction, Origin, Peer, Role, Row, Traffic, Transport, flows};
 use crate::yaml::{Node, Value};
 
 const FIELDS: [&str; 18] = [
@@ -186,12 +186,12 @@ impl Context {
 
     fn flow(&mut self, node: &Node, path: &str) -> Option<String> {
         let text = self.text(node, path)?;
-        if FLOWS.contains(&text) {
+        if flows().contains(&text) {
             return Some(text.to_owned());
         }
-        let help = match self.suggest(text, FLOWS) {
+        let help = match self.suggest(text, flows().iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("the flows are {}", list(&FLOWS)),
+            None => format!("the flows are {}", list(flows())),
         };
         self.report(&codes::UNKNOWN_FLOW, node, path, format!("there is no flow `{text}`"), help);
         None

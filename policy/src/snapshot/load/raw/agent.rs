@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::or_default;
+use crate::snapshot::Container;
 use crate::snapshot::cluster::Map;
-use crate::snapshot::{Container, DaemonSet, Key};
 
 #[derive(Deserialize)]
 pub(super) struct RawConfigMap {
@@ -14,12 +14,12 @@ pub(super) struct RawConfigMap {
 }
 
 #[derive(Deserialize)]
-pub(super) struct RawDaemonSet {
-    spec: RawDaemonSetSpec,
+pub(super) struct RawWorkload {
+    spec: RawWorkloadSpec,
 }
 
 #[derive(Deserialize)]
-struct RawDaemonSetSpec {
+struct RawWorkloadSpec {
     template: RawTemplate,
 }
 
@@ -54,7 +54,8 @@ struct RawVariable {
     value_from: Option<IgnoredAny>,
 }
 
-pub(super) fn daemon_set(key: &Key, raw: RawDaemonSet) -> DaemonSet {
+/// Containers of a DaemonSet or Deployment.
+pub(super) fn containers(raw: RawWorkload) -> Vec<Container> {
     let container = |raw: RawContainer| {
         let mut container = Container { name: raw.name, image: raw.image, ..Container::default() };
         container.args = raw.command.into_iter().chain(raw.args).collect();
@@ -68,9 +69,5 @@ pub(super) fn daemon_set(key: &Key, raw: RawDaemonSet) -> DaemonSet {
         }
         container
     };
-    DaemonSet {
-        namespace: key.namespace.clone(),
-        name: key.name.clone(),
-        containers: raw.spec.template.spec.containers.into_iter().map(container).collect(),
-    }
+    raw.spec.template.spec.containers.into_iter().map(container).collect()
 }

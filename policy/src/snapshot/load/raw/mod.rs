@@ -4,6 +4,7 @@ mod agent;
 mod node;
 mod pod;
 mod service;
+mod volume;
 
 use std::net::IpAddr;
 
@@ -11,18 +12,21 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use self::agent::{RawConfigMap, daemon_set};
+use self::agent::{RawConfigMap, containers};
 use self::node::node;
 use self::pod::{RawPod, pod};
 use self::service::{service, slice};
+use self::volume::volume;
 use crate::snapshot::cluster::Map;
-use crate::snapshot::{Cluster, ConfigMap, Key, Namespace, ServiceAccount};
+use crate::snapshot::{Cluster, ConfigMap, DaemonSet, Deployment, Key, Namespace, ServiceAccount};
 
 /// ConfigMaps that say how a cluster or an agent is set up, by the beginning of their names.
-const CONFIG_MAPS: [&str; 8] = [
+const CONFIG_MAPS: [&str; 10] = [
+    "antrea-config",
     "calico-config",
     "canal-config",
     "cilium-config",
+    "cluster-info",
     "kube-flannel-cfg",
     "kube-proxy",
     "kubeadm-config",
@@ -65,7 +69,18 @@ pub(super) fn take(cluster: &mut Cluster, key: &Key, value: &Value) -> Read<bool
             cluster.config_maps.push(ConfigMap { namespace, name, data: raw.data });
         }
         ("discovery.k8s.io", "EndpointSlice") => cluster.slices.push(slice(key, typed(value)?)?),
-        ("apps", "DaemonSet") => cluster.daemon_sets.push(daemon_set(key, typed(value)?)),
+        ("apps", "DaemonSet") => {
+            let (namespace, name) = (key.namespace.clone(), key.name.clone());
+            cluster.daemon_sets.push(DaemonSet { namespace, name, containers: containers(typed(value)?) });
+        }
+        ("apps", "Deployment") => {
+            let (namespace, name) = (key.namespace.clone(), key.name.clone());
+            cluster.deployments.push(Deployment { namespace, name, containers: containers(typed(value)?) });
+        }
+        ("", "PersistentVolume") => match volume(key, typed(value)?) {
+            Some(volume) => cluster.volumes.push(volume),
+            None => return Ok(false),
+        },
         _ => return Ok(false),
     }
     Ok(true)
@@ -89,8 +104,19 @@ impl Cluster {
             ("", "ConfigMap") => self.config_maps.retain(|map| !this(&map.namespace, &map.name)),
             ("discovery.k8s.io", "EndpointSlice") => self.slices.retain(|slice| !this(&slice.namespace, &slice.name)),
             ("apps", "DaemonSet") => self.daemon_sets.retain(|set| !this(&set.namespace, &set.name)),
+            ("apps", "Deployment") => self.deployments.retain(|it| !this(&it.namespace, &it.name)),
+            ("", "PersistentVolume") => self.volumes.retain(|volume| volume.name != key.name),
             _ => {}
         }
+    }
+
+    /// How many objects it holds.
+    pub(in crate::snapshot) fn count(&self) -> usize {
+        let Self { nodes, pods, namespaces, service_accounts, services, slices, .. } = self;
+        let Self { config_maps, daemon_sets, deployments, volumes, .. } = self;
+        let lists = [nodes.len(), pods.len(), namespaces.len(), service_accounts.len(), services.len(), slices.len()];
+        let agents = [config_maps.len(), daemon_sets.len(), deployments.len(), volumes.len()];
+        lists.iter().chain(&agents).sum()
     }
 
     pub(in crate::snapshot) fn sort(&mut self) {
@@ -102,6 +128,8 @@ impl Cluster {
         self.slices.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         self.config_maps.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         self.daemon_sets.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        self.deployments.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        self.volumes.sort_by(|a, b| a.name.cmp(&b.name));
     }
 }
 

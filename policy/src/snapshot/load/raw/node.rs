@@ -56,6 +56,7 @@ struct RawDaemonEndpoint {
 #[serde(default, rename_all = "camelCase")]
 struct RawNodeInfo {
     kubelet_version: String,
+    os_image: String,
 }
 
 pub(super) fn node(key: &Key, raw: RawNode) -> Read<Node> {
@@ -68,6 +69,7 @@ pub(super) fn node(key: &Key, raw: RawNode) -> Read<Node> {
         kubelet_port: raw.status.daemon_endpoints.kubelet_endpoint.port.filter(|port| *port != 0),
         provider_id: raw.spec.provider_id,
         kubelet_version: raw.status.node_info.kubelet_version,
+        os_image: raw.status.node_info.os_image,
         ..Node::default()
     };
     for address in raw.status.addresses {

@@ -5,6 +5,9 @@ use serde::Deserialize;
 use super::{Meta, Read, all, or_default, tcp};
 use crate::snapshot::{Key, NamedPort, Pod};
 
+/// Beginnings of the names of pods whose arguments are kept.
+const TELLING: [&str; 4] = ["etcd-", "konnectivity-agent", "kube-apiserver", "kube-controller-manager"];
+
 #[derive(Deserialize)]
 pub(super) struct RawPod {
     metadata: Meta,
@@ -35,6 +38,10 @@ struct RawPodSpec {
 struct RawPodContainer {
     #[serde(deserialize_with = "or_default")]
     ports: Vec<RawContainerPort>,
+    #[serde(deserialize_with = "or_default")]
+    command: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    args: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +50,7 @@ struct RawContainerPort {
     #[serde(default)]
     name: String,
     container_port: u16,
+    host_port: Option<u16>,
     #[serde(default = "tcp")]
     protocol: String,
 }
@@ -67,9 +75,26 @@ pub(super) fn pod(key: &Key, raw: RawPod) -> Read<Pod> {
     if addresses.is_empty() {
         addresses.extend(raw.status.pod_ip.filter(|address| !address.is_empty()));
     }
-    let named = raw.spec.containers.into_iter().flat_map(|container| container.ports);
     // Felix and cilium-agent note a pod's address and wiring under their own names.
     let own = |name: &String| name.contains("projectcalico.org/") || name.contains("cilium.io/");
+    let host_network = raw.spec.host_network;
+    let tells = TELLING.iter().any(|name| key.name.starts_with(name));
+    let (mut ports, mut host_ports, mut args) = (Vec::new(), Vec::new(), Vec::new());
+    for container in raw.spec.containers {
+        if tells {
+            args.extend(container.command.into_iter().chain(container.args));
+        }
+        for port in container.ports {
+            // The API server copies `containerPort` to `hostPort` for pods on the host network; a manifest may lack that.
+            let on_host = if host_network { Some(port.container_port) } else { port.host_port };
+            if let Some(number) = on_host.filter(|number| *number != 0) {
+                host_ports.push(NamedPort { name: port.name.clone(), protocol: port.protocol.clone(), port: number });
+            }
+            if !port.name.is_empty() {
+                ports.push(NamedPort { name: port.name, protocol: port.protocol, port: port.container_port });
+            }
+        }
+    }
     Ok(Pod {
         namespace: key.namespace.clone(),
         name: key.name.clone(),
@@ -77,12 +102,11 @@ pub(super) fn pod(key: &Key, raw: RawPod) -> Read<Pod> {
         annotations: raw.metadata.annotations.into_iter().filter(|(name, _)| own(name)).collect(),
         addresses: all(&addresses, "status.podIPs")?,
         node: raw.spec.node_name,
-        host_network: raw.spec.host_network,
+        host_network,
         service_account: raw.spec.service_account_name,
-        ports: named
-            .filter(|port| !port.name.is_empty())
-            .map(|port| NamedPort { name: port.name, protocol: port.protocol, port: port.container_port })
-            .collect(),
+        ports,
+        host_ports,
+        args,
         ..Pod::default()
     })
 }

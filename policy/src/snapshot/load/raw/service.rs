@@ -29,6 +29,7 @@ struct RawServiceSpec {
     #[serde(deserialize_with = "or_default")]
     ports: Vec<RawServicePort>,
     selector: Option<Map>,
+    health_check_node_port: Option<u16>,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +91,7 @@ pub(super) fn service(key: &Key, raw: RawService) -> Read<Service> {
         external_addresses: all(&external, "status.loadBalancer.ingress")?,
         ports: raw.spec.ports.into_iter().map(port).collect(),
         selector: raw.spec.selector,
+        health_check_port: raw.spec.health_check_node_port.filter(|port| *port != 0),
     })
 }
 

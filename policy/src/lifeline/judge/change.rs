@@ -1,0 +1,104 @@
+//! What somebody wants to change.
+
+use std::fmt;
+
+use crate::calico::compile::stored_name;
+use crate::snapshot::{Key, LoadError, Manifest, Snapshot};
+
+/// The two groups that hold Calico's objects: what users write, and what is stored.
+const CALICO: [&str; 2] = ["projectcalico.org", "crd.projectcalico.org"];
+
+/// One object created, replaced or deleted.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// It will be so. It is new where the state has none of its key.
+    Put(Manifest),
+    /// It will be gone.
+    Delete(Key),
+}
+
+/// Why a change is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// An object is to go that is not there.
+    #[error("{0} is to be deleted, and the state has none; check its name, group and namespace")]
+    Absent(Key),
+    /// A field that the API server does not take.
+    #[error(transparent)]
+    Malformed(#[from] LoadError),
+}
+
+impl Change {
+    /// The object.
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Put(manifest) => &manifest.key,
+            Self::Delete(key) => key,
+        }
+    }
+
+    /// The state after it.
+    ///
+    /// # Errors
+    ///
+    /// The object to be deleted is not there, or one of the cluster has a field of another type than the API server gives.
+    pub fn apply(&self, state: &Snapshot) -> Result<Snapshot, ChangeError> {
+        let twin = twin(state, self.key());
+        let rest = twin.as_ref().map_or_else(|| state.clone(), |twin| state.without(twin));
+        match self {
+            Self::Put(manifest) => Ok(rest.put(manifest)?),
+            Self::Delete(key) => match rest.remove(key) {
+                Some(next) => Ok(next),
+                None if twin.is_some() => Ok(rest),
+                None => Err(ChangeError::Absent(key.clone())),
+            },
+        }
+    }
+
+    /// What it replaces or takes away, where the state keeps it as written.
+    pub fn replaced<'s>(&self, state: &'s Snapshot) -> Option<&'s Manifest> {
+        let own = state.objects.get(self.key());
+        let stored = || twin(state, self.key()).and_then(|key| state.objects.get(&key));
+        own.or_else(stored).map(AsRef::as_ref)
+    }
+}
+
+/// Applies changes in their order.
+///
+/// # Errors
+///
+/// As [`Change::apply`].
+pub(in crate::lifeline) fn apply<'c>(
+    state: &Snapshot,
+    changes: impl IntoIterator<Item = &'c Change>,
+) -> Result<Snapshot, ChangeError> {
+    changes.into_iter().try_fold(state.clone(), |state, change| change.apply(&state))
+}
+
+/// The same object of Calico under its other name: `projectcalico.org/v3` is a view of what `crd.projectcalico.org/v1`
+/// stores, policies up to 3.31 with their tier in front of the name.
+fn twin(state: &Snapshot, key: &Key) -> Option<Key> {
+    let group = match CALICO.iter().position(|group| *group == key.group)? {
+        0 => CALICO[1],
+        _ => CALICO[0],
+    };
+    let kind = key.kind.as_str();
+    let names = [Some(key.name.clone()), Some(stored_name(kind, &key.name)), plain(kind, &key.name)];
+    let keys = names.into_iter().flatten().map(|name| Key { group: group.to_owned(), name, ..key.clone() });
+    keys.into_iter().find(|key| state.objects.contains_key(key))
+}
+
+/// The name that users know a policy of the default tier by.
+fn plain(kind: &str, name: &str) -> Option<String> {
+    let plain = name.strip_prefix("default.")?;
+    (stored_name(kind, plain) == name).then(|| plain.to_owned())
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Put(manifest) => manifest.key.fmt(formatter),
+            Self::Delete(key) => write!(formatter, "deletion of {key}"),
+        }
+    }
+}

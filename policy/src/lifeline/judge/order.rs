@@ -1,0 +1,76 @@
+//! An order of changes in which no step cuts what the whole does not.
+
+use std::collections::HashSet;
+
+use super::{Base, Change, ChangeError};
+
+/// States that a search may judge.
+const MOST_STATES: usize = 200;
+
+/// Searches for one, trying first what commonly goes first: what others refer to, then allows, then what closes; and
+/// deletions last.
+pub(super) fn find(base: &mut Base<'_>, changes: &[Change]) -> Result<Option<Vec<usize>>, ChangeError> {
+    let mut common: Vec<usize> = (0..changes.len()).collect();
+    common.sort_by_key(|index| rank(&changes[*index]));
+    let mut search = Search { base, changes, common, judged: 0, bad: HashSet::new() };
+    let mut taken = Vec::new();
+    Ok(search.extend(&mut taken)?.then_some(taken))
+}
+
+struct Search<'s, 'b> {
+    base: &'s mut Base<'b>,
+    changes: &'s [Change],
+    common: Vec<usize>,
+    judged: usize,
+    /// Sets of changes, sorted, after which something is cut or no way leads on.
+    bad: HashSet<Vec<usize>>,
+}
+
+impl Search<'_, '_> {
+    /// Extends a safe beginning to all changes. As deep as there are changes.
+    fn extend(&mut self, taken: &mut Vec<usize>) -> Result<bool, ChangeError> {
+        // The whole is known to be safe.
+        if taken.len() + 1 >= self.changes.len() {
+            taken.extend(self.common.iter().filter(|index| !taken.contains(index)).copied().collect::<Vec<_>>());
+            return Ok(true);
+        }
+        for next in self.common.clone() {
+            if taken.contains(&next) {
+                continue;
+            }
+            taken.push(next);
+            let mut set = taken.clone();
+            set.sort_unstable();
+            if !self.bad.contains(&set) {
+                if self.judged >= MOST_STATES {
+                    return Ok(false);
+                }
+                self.judged += 1;
+                let some: Vec<Change> = taken.iter().map(|index| self.changes[*index].clone()).collect();
+                // A deletion of what a later change brings about is no step at all.
+                let safe = self.base.outcome(&some).is_ok_and(|outcome| !outcome.is_bad());
+                if safe && self.extend(taken)? {
+                    return Ok(true);
+                }
+                self.bad.insert(set);
+            }
+            taken.pop();
+        }
+        Ok(false)
+    }
+}
+
+fn rank(change: &Change) -> u8 {
+    let place = match change.key().kind.as_str() {
+        "GlobalNetworkSet" | "CiliumCIDRGroup" => 0,
+        "Tier" => 1,
+        "GlobalNetworkPolicy" | "CiliumClusterwideNetworkPolicy" => 2,
+        "FelixConfiguration" => 3,
+        "HostEndpoint" | "KubeControllersConfiguration" => 4,
+        _ => 5,
+    };
+    match change {
+        Change::Put(_) => place,
+        Change::Delete(_) => 20 - place,
+    }
+}

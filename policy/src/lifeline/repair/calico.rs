@@ -1,0 +1,317 @@
+//! Rules of Calico for what is lost.
+
+use serde_json::{Map, Value, json};
+
+use super::mend::Gap;
+use super::nets::nets;
+use crate::calico::state::{Class, Policy};
+use crate::lifeline::judge::{Need, Outcome, Passage};
+use crate::lifeline::model::{Ports, Traffic};
+use crate::net::Family;
+use crate::packet::{IpSet, protocol};
+use crate::snapshot::{Key, Manifest};
+
+/// Prefixes that one rule may have (projectcalico/calico:api/pkg/apis/projectcalico/v3/networkpolicy.go, maxItems 256).
+const MOST_NETS: usize = 256;
+/// Entries that one list of ports gets (the same file, maxItems 50).
+const MOST_PORTS: usize = 50;
+/// Nodes for whose packets to themselves there is a rule each; for more, one rule is for all of them.
+const MOST_OWN: usize = 16;
+
+/// Rules in front of a policy's own, in the lists that it applies, as operations of a JSON Patch.
+pub(super) fn into_policy(outcome: &Outcome, manifest: &Manifest, gaps: &[&Gap<'_>]) -> Vec<Value> {
+    let mut policies = outcome.world.calico.tiers.iter().flat_map(|tier| &tier.policies);
+    let Some(policy) = policies.find(|policy| policy.key == manifest.key) else {
+        return Vec::new();
+    };
+    let mut operations = Vec::new();
+    for (list, applies) in [("ingress", policy.ingress.is_some()), ("egress", policy.egress.is_some())] {
+        let new = if applies { rules(gaps, list) } else { Vec::new() };
+        let present = manifest.value.pointer(&format!("/spec/{list}")).is_some_and(Value::is_array);
+        if present {
+            let new = new.into_iter().enumerate();
+            operations.extend(
+                new.map(|(at, rule)| json!({"op": "add", "path": format!("/spec/{list}/{at}"), "value": rule})),
+            );
+        } else if !new.is_empty() {
+            operations.push(json!({"op": "add", "path": format!("/spec/{list}"), "value": new}));
+        }
+    }
+    operations
+}
+
+/// Policies beside the one that drops, in front of it.
+pub(super) fn beside(outcome: &Outcome, gaps: &[&Gap<'_>]) -> Option<Vec<Manifest>> {
+    let state = &outcome.world.calico;
+    let mut objects: Vec<Manifest> = Vec::new();
+    for gap in gaps {
+        let key = gap.deciding.object.as_ref()?;
+        let found = state.tiers.iter().find_map(|tier| {
+            let policy = tier.policies.iter().find(|policy| policy.key == *key)?;
+            let first = tier.policies.iter().map(|policy| policy.order).fold(f64::INFINITY, f64::min);
+            Some((tier.name.as_str(), first, policy))
+        });
+        let (tier, order, selector, flags) = match found {
+            Some((tier, first, policy)) => {
+                let written = outcome.world.snapshot.objects.get(key)?.value.pointer("/spec/selector");
+                let selector = written.and_then(Value::as_str).unwrap_or_default().to_owned();
+                (tier, first, selector, flags(policy))
+            }
+            // No policy decides: the profiles of an endpoint do.
+            None => {
+                let endpoint = state.endpoints.iter().find(|endpoint| endpoint.key == *key)?;
+                let label = "kubernetes.io/hostname";
+                let (label, value) = endpoint.labels.get_key_value(label).or_else(|| endpoint.labels.iter().next())?;
+                ("default", f64::INFINITY, format!("{label} == '{value}'"), Map::new())
+            }
+        };
+        let mut lists = Map::new();
+        for list in ["ingress", "egress"] {
+            let new = rules(&[gap], list);
+            if !new.is_empty() {
+                lists.insert(list.to_owned(), Value::Array(new));
+            }
+        }
+        if lists.is_empty() {
+            return None;
+        }
+        let order = if order.is_finite() { order - 1.0 } else { 100.0 };
+        let raw = key.group == "crd.projectcalico.org";
+        add(&mut objects, &Beside { tier, order, selector, flags, raw }, lists)?;
+    }
+    Some(objects)
+}
+
+struct Beside<'b> {
+    tier: &'b str,
+    order: f64,
+    selector: String,
+    flags: Map<String, Value>,
+    raw: bool,
+}
+
+fn add(objects: &mut Vec<Manifest>, beside: &Beside<'_>, lists: Map<String, Value>) -> Option<()> {
+    let Beside { tier, order, selector, flags, raw } = beside;
+    let same = |object: &&mut Manifest| {
+        object.value.pointer("/spec/selector").and_then(Value::as_str) == Some(selector.as_str())
+            && object.value.pointer("/spec/tier").and_then(Value::as_str) == Some(*tier)
+            && flags.iter().all(|(flag, value)| object.value["spec"].get(flag) == Some(value))
+    };
+    let count = objects.len();
+    if let Some(object) = objects.iter_mut().find(same) {
+        let spec = object.value.get_mut("spec")?.as_object_mut()?;
+        for (list, new) in lists {
+            let own = spec.entry(list).or_insert_with(|| json!([])).as_array_mut()?;
+            let new: Vec<Value> = new.as_array()?.iter().filter(|rule| !own.contains(rule)).cloned().collect();
+            own.extend(new);
+        }
+        spec.insert("types".to_owned(), types(spec));
+        return Some(());
+    }
+    let suffix = if count == 0 { String::new() } else { format!("-{}", count + 1) };
+    // Policies of the default tier are stored with its name in front, and written without it.
+    let name =
+        if *tier == "default" && !raw { format!("lifelines{suffix}") } else { format!("{tier}.lifelines{suffix}") };
+    let (group, version) = if *raw { ("crd.projectcalico.org", "v1") } else { ("projectcalico.org", "v3") };
+    let mut spec = Map::new();
+    spec.insert("tier".to_owned(), json!(tier));
+    spec.insert("order".to_owned(), json!(order));
+    spec.insert("selector".to_owned(), json!(selector));
+    spec.extend(flags.clone());
+    spec.extend(lists);
+    spec.insert("types".to_owned(), types(&spec));
+    let value = json!({
+        "apiVersion": format!("{group}/{version}"),
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": name},
+        "spec": spec,
+    });
+    let key = Key { group: group.to_owned(), kind: "GlobalNetworkPolicy".to_owned(), namespace: String::new(), name };
+    objects.push(Manifest { key, version: version.to_owned(), value, source: None });
+    Some(())
+}
+
+fn types(spec: &Map<String, Value>) -> Value {
+    let types = [("ingress", "Ingress"), ("egress", "Egress")];
+    types.into_iter().filter(|(list, _)| spec.contains_key(*list)).map(|(_, kind)| json!(kind)).collect()
+}
+
+/// What makes another policy be asked at the same time.
+fn flags(policy: &Policy) -> Map<String, Value> {
+    let names: &[&str] = match policy.class {
+        Class::Normal => &[],
+        Class::Forward => &["applyOnForward"],
+        Class::PreDnat => &["applyOnForward", "preDNAT"],
+        Class::Untracked => &["applyOnForward", "doNotTrack"],
+    };
+    names.iter().map(|name| ((*name).to_owned(), json!(true))).collect()
+}
+
+/// Rules of a list.
+fn rules(gaps: &[&Gap<'_>], list: &str) -> Vec<Value> {
+    let mut drafts: Vec<Draft> = Vec::new();
+    let mut inside: Vec<Value> = Vec::new();
+    for gap in gaps {
+        for need in &gap.loss.needs {
+            let wanted = match need.passage {
+                Passage::End => need.leaving != (list == "ingress"),
+                // Asked about where it enters and where it leaves; the path tells which of them drops it.
+                Passage::Through | Passage::Inside => gap
+                    .deciding
+                    .path
+                    .strip_prefix("spec.")
+                    .is_none_or(|path| path.starts_with(list) || path == "profiles"),
+            };
+            if !wanted {
+                continue;
+            }
+            for traffic in &need.traffic {
+                if need.passage == Passage::Inside {
+                    inside.extend(
+                        itself(&need.peers, *traffic)
+                            .into_iter()
+                            .filter(|rule| !inside.contains(rule))
+                            .collect::<Vec<_>>(),
+                    );
+                } else {
+                    Draft::add(&mut drafts, need, *traffic);
+                }
+            }
+        }
+    }
+    Draft::join(&mut drafts);
+    inside.extend(drafts.iter().flat_map(Draft::rules));
+    inside
+}
+
+/// Rules that differ in nothing but ports.
+struct Draft {
+    leaving: bool,
+    peers: IpSet,
+    traffic: Vec<Traffic>,
+}
+
+impl Draft {
+    fn add(drafts: &mut Vec<Self>, need: &Need, traffic: Traffic) {
+        let same = |draft: &&mut Self| draft.leaving == need.leaving && draft.traffic == [traffic];
+        match drafts.iter_mut().find(same) {
+            Some(draft) => draft.peers = draft.peers.union(&need.peers),
+            None => drafts.push(Self { leaving: need.leaving, peers: need.peers.clone(), traffic: vec![traffic] }),
+        }
+    }
+
+    /// Puts ports of one protocol together where they are for the same peers.
+    fn join(drafts: &mut Vec<Self>) {
+        let mut joined: Vec<Self> = Vec::new();
+        for draft in drafts.drain(..) {
+            let ports = |draft: &Self| draft.traffic.iter().all(|traffic| matches!(traffic.ports, Ports::Range(..)));
+            let same = |known: &&mut Self| {
+                known.leaving == draft.leaving
+                    && known.peers == draft.peers
+                    && known.traffic[0].protocol == draft.traffic[0].protocol
+                    && ports(known)
+                    && ports(&draft)
+                    && known.traffic.len() < MOST_PORTS
+            };
+            match joined.iter_mut().find(same) {
+                Some(known) => known.traffic.extend(draft.traffic),
+                None => joined.push(draft),
+            }
+        }
+        *drafts = joined;
+    }
+
+    /// One for each family.
+    fn rules(&self) -> Vec<Value> {
+        let mut rules = Vec::new();
+        for family in families(self.traffic[0]) {
+            let peers: Vec<String> = nets(&self.peers, family).iter().map(ToString::to_string).collect();
+            if peers.is_empty() {
+                continue;
+            }
+            let peers = Some(peers.as_slice()).filter(|peers| peers.len() <= MOST_NETS);
+            let (source, destination) = if self.leaving { (None, peers) } else { (peers, None) };
+            rules.push(rule(&self.traffic, source, destination));
+        }
+        rules
+    }
+}
+
+/// Families that packets can be of.
+fn families(traffic: Traffic) -> impl Iterator<Item = Family> {
+    let icmp = [protocol::ICMP, protocol::ICMPV6].into_iter().find(|number| traffic.protocol == Some(*number));
+    let fits = move |family: &Family| icmp.is_none_or(|number| number == protocol::icmp(*family));
+    [Family::IPv4, Family::IPv6].into_iter().filter(fits)
+}
+
+/// Rules for addresses that reach themselves.
+fn itself(peers: &IpSet, traffic: Traffic) -> Vec<Value> {
+    let own = families(traffic).flat_map(|family| own(peers, family));
+    own.map(|nets| rule(&[traffic], Some(&nets), Some(&nets))).collect()
+}
+
+/// Addresses that reach themselves: loopback, and each of a node's own.
+fn own(peers: &IpSet, family: Family) -> Vec<Vec<String>> {
+    let all = nets(peers, family);
+    if all.len() > MOST_OWN {
+        return vec![all.iter().map(ToString::to_string).take(MOST_NETS).collect()];
+    }
+    all.iter()
+        .flat_map(|net| {
+            // Neighbouring nodes are one prefix, and yet do not reach each other by this.
+            let parts: Vec<String> = match net {
+                net if net.addr().is_loopback() => vec![net.to_string()],
+                net if net.max_prefix_len() - net.prefix_len() <= 4 => {
+                    net.hosts().map(|one| ipnet::IpNet::from(one).to_string()).collect()
+                }
+                net => vec![net.to_string()],
+            };
+            parts.into_iter().map(|part| vec![part]).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// A rule for packets that are alike but for their ports.
+fn rule(traffic: &[Traffic], source: Option<&[String]>, destination: Option<&[String]>) -> Value {
+    let mut rule = Map::new();
+    rule.insert("action".to_owned(), json!("Allow"));
+    let (mut from, mut to) = (Map::new(), Map::new());
+    if let Some(nets) = source {
+        from.insert("nets".to_owned(), json!(nets));
+    }
+    if let Some(nets) = destination {
+        to.insert("nets".to_owned(), json!(nets));
+    }
+    if let Some(number) = traffic.first().and_then(|traffic| traffic.protocol) {
+        let name = match number {
+            protocol::TCP => json!("TCP"),
+            protocol::UDP => json!("UDP"),
+            protocol::SCTP => json!("SCTP"),
+            protocol::ICMP => json!("ICMP"),
+            protocol::ICMPV6 => json!("ICMPv6"),
+            number => json!(number),
+        };
+        rule.insert("protocol".to_owned(), name);
+    }
+    let mut ports = Vec::new();
+    for traffic in traffic {
+        match traffic.ports {
+            Ports::All => {}
+            Ports::Range(first, last) if first == last => ports.push(json!(first)),
+            Ports::Range(first, last) => ports.push(json!(format!("{first}:{last}"))),
+            // Without the code: nft refuses what Felix writes for a type with one.
+            Ports::Icmp(kind, _) => {
+                rule.insert("icmp".to_owned(), json!({"type": kind}));
+            }
+        }
+    }
+    if !ports.is_empty() {
+        to.insert("ports".to_owned(), Value::Array(ports));
+    }
+    for (side, entity) in [("source", from), ("destination", to)] {
+        if !entity.is_empty() {
+            rule.insert(side.to_owned(), Value::Object(entity));
+        }
+    }
+    Value::Object(rule)
+}

@@ -1,0 +1,5 @@
+//! Judging changes, on a small cluster.
+
+mod cases;
+mod lab;
+mod random;

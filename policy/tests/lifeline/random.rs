@@ -1,0 +1,546 @@
+//! Random changes on small clusters, held against every packet that matters, traced one by one.
+//!
+//! The oracle knows nothing of sets, and of judging only what a cut is. `LIFELINE_CASES=100000 cargo test --release -p policy
+//! --test lifeline random -- --nocapture` runs more of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use policy::calico;
+use policy::cilium;
+use policy::lifeline::detect::Detected;
+use policy::lifeline::judge::{Assumptions, Change, Side, decide};
+use policy::lifeline::{Flow, Lifeline, Party, Ports, Severity, Traffic};
+use policy::packet::{Direction, Packet, Transport};
+use policy::snapshot::Snapshot;
+use serde_json::{Value, json};
+
+use crate::lab::{assumptions, put, snapshot};
+
+/// Cases of a run of the suite.
+const CASES: u64 = 2_000;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).expect("below a usize")
+    }
+
+    fn one_in(&mut self, chance: usize) -> bool {
+        self.below(chance) == 0
+    }
+
+    fn of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())].clone()
+    }
+
+    fn some<T: Clone>(&mut self, choices: &[T]) -> Vec<T> {
+        let some: Vec<T> = choices.iter().filter(|_| self.one_in(2)).cloned().collect();
+        if some.is_empty() { vec![self.of(choices)] } else { some }
+    }
+}
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+const PORTS: [u16; 5] = [22, 443, 6443, 9100, 10250];
+
+fn address(node: usize) -> IpAddr {
+    IpAddr::from([10, 0, 0, u8::try_from(node + 1).expect("few")])
+}
+
+/// The pod of a node.
+fn pod(node: usize) -> IpAddr {
+    IpAddr::from([10, 244, u8::try_from(node).expect("few"), 7])
+}
+
+fn client() -> IpAddr {
+    IpAddr::from([192, 0, 2, 1])
+}
+
+fn node(index: usize, labels: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": NAMES[index], "labels": labels},
+        "spec": {"podCIDRs": [format!("10.244.{index}.0/24")]},
+        "status": {"addresses": [{"type": "InternalIP", "address": address(index)}]},
+    })
+}
+
+fn labels(random: &mut Random, index: usize) -> Value {
+    let mut labels = json!({"name": NAMES[index]});
+    if random.one_in(2) {
+        labels["role"] = json!(random.of(&["x", "y"]));
+    }
+    labels
+}
+
+const SELECTORS: [&str; 6] = ["all()", "has(role)", "role == 'x'", "name == 'a'", "!has(role)", "role in {'x', 'y'}"];
+
+fn ports(random: &mut Random) -> Value {
+    if random.one_in(4) {
+        return json!([random.of(&["1:442", "443:6443", "9100:10250", "6444:65535", "10000:10249"])]);
+    }
+    json!(random.some(&PORTS))
+}
+
+fn rule(random: &mut Random, ingress: bool) -> Value {
+    let mut rule = json!({"action": random.of(&["Allow", "Allow", "Allow", "Deny", "Pass", "Log"])});
+    let (peer, own) = if ingress { ("source", "destination") } else { ("destination", "source") };
+    match random.below(5) {
+        0 => rule[peer] = json!({"selector": random.of(&SELECTORS)}),
+        1 => {
+            let nets = ["10.0.0.0/30", "10.0.0.2/32", "10.244.0.0/16", "10.244.1.0/24", "192.0.2.0/24", "0.0.0.0/0"];
+            rule[peer] = json!({"nets": random.some(&nets)});
+        }
+        2 => rule[peer] = json!({"notNets": ["10.0.0.1/32"]}),
+        3 => rule[own] = json!({"nets": ["10.0.0.0/24"]}),
+        _ => {}
+    }
+    if random.one_in(2) {
+        rule["protocol"] = json!(random.of(&["TCP", "TCP", "UDP"]));
+        if random.one_in(2) {
+            rule["destination"]["ports"] = ports(random);
+        }
+    }
+    rule
+}
+
+fn calico_policy(random: &mut Random, name: &str) -> Value {
+    let mut spec = json!({"selector": random.of(&SELECTORS), "order": random.below(4)});
+    let mut types = Vec::new();
+    for (kind, list) in [("Ingress", "ingress"), ("Egress", "egress")] {
+        if random.one_in(2) {
+            types.push(kind);
+            let count = random.below(3);
+            spec[list] = json!((0..count).map(|_| rule(random, list == "ingress")).collect::<Vec<_>>());
+        }
+    }
+    if types.is_empty() {
+        types.push("Ingress");
+    }
+    match random.below(8) {
+        0 => spec["applyOnForward"] = json!(true),
+        1 => {
+            spec["applyOnForward"] = json!(true);
+            spec["preDNAT"] = json!(true);
+            types = vec!["Ingress"];
+            spec.as_object_mut().expect("an object").remove("egress");
+        }
+        _ => {}
+    }
+    spec["types"] = json!(types);
+    let name = if random.one_in(4) {
+        spec["tier"] = json!("early");
+        format!("early.{name}")
+    } else {
+        name.to_owned()
+    };
+    object("projectcalico.org/v3", "GlobalNetworkPolicy", &name, &json!({}), &spec)
+}
+
+fn endpoint(random: &mut Random, index: usize) -> Value {
+    let labels = labels(random, index);
+    let name = random.of(&["eth0", "*", "*", ""]);
+    let mut spec = json!({"node": NAMES[index], "expectedIPs": [address(index)]});
+    if !name.is_empty() {
+        spec["interfaceName"] = json!(name);
+    }
+    if !random.one_in(4) {
+        spec["profiles"] = json!(["projectcalico-default-allow"]);
+    }
+    object("projectcalico.org/v3", "HostEndpoint", &format!("{}-{}", NAMES[index], random.below(2)), &labels, &spec)
+}
+
+fn cilium_policy(random: &mut Random, name: &str) -> Value {
+    let nodes = random.of(&[json!({}), json!({"matchLabels": {"role": "x"}}), json!({"matchLabels": {"name": "a"}})]);
+    let mut spec = json!({"nodeSelector": nodes});
+    let (list, peers) =
+        random.of(&[("ingress", "from"), ("egress", "to"), ("ingressDeny", "from"), ("egressDeny", "to")]);
+    let mut element = json!({});
+    match random.below(4) {
+        0 => {
+            element[format!("{peers}Entities")] =
+                json!([random.of(&["all", "world", "cluster", "remote-node", "host"])])
+        }
+        1 => element[format!("{peers}CIDR")] = json!([random.of(&["192.0.2.0/24", "10.0.0.0/8", "0.0.0.0/0"])]),
+        _ => element[format!("{peers}Entities")] = json!(["all"]),
+    }
+    if random.one_in(2) {
+        let port = random.of(&PORTS).to_string();
+        element["toPorts"] = json!([{"ports": [{"port": port, "protocol": random.of(&["TCP", "UDP", "ANY"])}]}]);
+    }
+    spec[list] = json!([element]);
+    if random.one_in(4) {
+        spec["enableDefaultDeny"] = json!({"ingress": false, "egress": false});
+    }
+    object("cilium.io/v2", "CiliumClusterwideNetworkPolicy", name, &json!({}), &spec)
+}
+
+fn object(version: &str, kind: &str, name: &str, labels: &Value, spec: &Value) -> Value {
+    json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": spec})
+}
+
+fn any(random: &mut Random, cilium: bool) -> Value {
+    let name = random.of(&["p", "q", "r"]);
+    match random.below(8) {
+        0 | 1 => {
+            let index = random.below(3);
+            endpoint(random, index)
+        }
+        2 if cilium => cilium_policy(random, name),
+        3 if cilium => cilium_policy(random, name),
+        4 => object(
+            "projectcalico.org/v3",
+            "GlobalNetworkSet",
+            name,
+            &json!({"role": random.of(&["x", "y"])}),
+            &json!({
+                "nets": random.some(&["192.0.2.0/25", "10.0.0.3/32", "10.244.2.0/24"]),
+            }),
+        ),
+        _ => calico_policy(random, name),
+    }
+}
+
+fn state(random: &mut Random, cilium: bool) -> Vec<Value> {
+    let mut objects: Vec<Value> = (0..NAMES.len())
+        .map(|index| {
+            let labels = labels(random, index);
+            node(index, &labels)
+        })
+        .collect();
+    let passes = random.of(&["Pass", "Deny"]);
+    objects.push(object(
+        "projectcalico.org/v3",
+        "Tier",
+        "early",
+        &json!({}),
+        &json!({"order": 1, "defaultAction": passes}),
+    ));
+    let to_host = random.of(&["Accept", "Drop", "Return"]);
+    let felix =
+        json!({"defaultEndpointToHostAction": to_host, "failsafeInboundHostPorts": [{"protocol": "TCP", "port": 22}]});
+    objects.push(object("projectcalico.org/v3", "FelixConfiguration", "default", &json!({}), &felix));
+    objects.push(json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cilium-config", "namespace": "kube-system"},
+        "data": {"enable-host-firewall": cilium.to_string(), "enable-ipv6": "false"},
+    }));
+    for index in 0..NAMES.len() {
+        if !random.one_in(3) {
+            objects.push(endpoint(random, index));
+        }
+    }
+    for _ in 0..random.below(7) {
+        objects.push(any(random, cilium));
+    }
+    let mut seen = BTreeSet::new();
+    objects.retain(|object| seen.insert((object["kind"].to_string(), object["metadata"]["name"].to_string())));
+    objects
+}
+
+fn change(random: &mut Random, state: &[Value], cilium: bool) -> Change {
+    let deletable =
+        ["GlobalNetworkPolicy", "HostEndpoint", "GlobalNetworkSet", "CiliumClusterwideNetworkPolicy", "Tier"];
+    let old: Vec<&Value> =
+        state.iter().filter(|object| deletable.contains(&object["kind"].as_str().unwrap_or_default())).collect();
+    if random.one_in(4) && old.len() > 1 {
+        let gone = old[random.below(old.len())];
+        if gone["kind"] != "Tier" {
+            return Change::Delete(put(&gone.to_string())[0].key().clone());
+        }
+    }
+    let new = match random.below(10) {
+        0 => {
+            let index = random.below(3);
+            let labels = labels(random, index);
+            node(index, &labels)
+        }
+        1 => {
+            let passes = random.of(&["Pass", "Deny"]);
+            object("projectcalico.org/v3", "Tier", "early", &json!({}), &json!({"order": 1, "defaultAction": passes}))
+        }
+        2 => {
+            let to_host = random.of(&["Accept", "Drop"]);
+            object(
+                "projectcalico.org/v3",
+                "FelixConfiguration",
+                "default",
+                &json!({}),
+                &json!({
+                    "defaultEndpointToHostAction": to_host, "failsafeInboundHostPorts": [],
+                }),
+            )
+        }
+        _ => any(random, cilium),
+    };
+    put(&new.to_string()).remove(0)
+}
+
+fn lifelines(random: &mut Random) -> Vec<Lifeline> {
+    (0..=random.below(3))
+        .map(|index| {
+            let flows = (0..=random.below(2)).map(|_| flow(random)).collect();
+            Lifeline {
+                id: format!("l{index}"),
+                severity: Severity::Blocker,
+                flows,
+                breaks: String::new(),
+                documented: String::new(),
+                origins: Vec::new(),
+            }
+        })
+        .collect()
+}
+
+fn flow(random: &mut Random) -> Flow {
+    let first = random.of(&PORTS);
+    let last = first + u16::try_from(random.below(2)).expect("0 or 1");
+    let traffic = vec![Traffic { protocol: Some(random.of(&[6, 6, 17])), ports: Ports::Range(first, last) }];
+    let (from, to) = (party(random), party(random));
+    let to = if matches!(from, Party::Nodes(_)) && random.one_in(6) { Party::Itself } else { to };
+    Flow { from, to, traffic }
+}
+
+fn party(random: &mut Random) -> Party {
+    let nets = |addresses: Vec<IpAddr>| addresses.into_iter().map(ipnet::IpNet::from).collect();
+    match random.below(6) {
+        0 => Party::Addresses { name: "clients".to_owned(), nets: nets(vec![client()]) },
+        1 => {
+            let some = random.some(&[0, 1, 2]);
+            Party::Addresses { name: "pods".to_owned(), nets: nets(some.into_iter().map(pod).collect()) }
+        }
+        _ => {
+            let some = random.some(&NAMES);
+            Party::Nodes(Arc::new(some.into_iter().map(str::to_owned).collect()))
+        }
+    }
+}
+
+/// One end, as the oracle sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Node(usize),
+    Pod(usize),
+    /// A pod behind its node.
+    Behind(usize),
+    Client,
+}
+
+impl Place {
+    fn address(&self) -> IpAddr {
+        match self {
+            Self::Node(index) | Self::Behind(index) => address(*index),
+            Self::Pod(index) => pod(*index),
+            Self::Client => client(),
+        }
+    }
+
+    fn on(&self) -> Option<usize> {
+        match self {
+            Self::Node(index) | Self::Pod(index) | Self::Behind(index) => Some(*index),
+            Self::Client => None,
+        }
+    }
+}
+
+fn places(party: &Party, sender: bool) -> Vec<Place> {
+    match party {
+        Party::Nodes(names) => (0..3).filter(|index| names.contains(NAMES[*index])).map(Place::Node).collect(),
+        Party::Addresses { nets, .. } => nets
+            .iter()
+            .flat_map(|net| {
+                let index = (0..3).find(|index| pod(*index) == net.addr());
+                match index {
+                    Some(index) if sender => vec![Place::Pod(index), Place::Behind(index)],
+                    Some(index) => vec![Place::Pod(index)],
+                    None => vec![Place::Client],
+                }
+            })
+            .collect(),
+        Party::Itself => Vec::new(),
+    }
+}
+
+/// The states of one snapshot.
+struct States {
+    calico: calico::state::State,
+    cilium: cilium::compile::State,
+}
+
+impl States {
+    fn new(snapshot: &Snapshot, previous: Option<&Snapshot>, assumptions: &Assumptions) -> Self {
+        let options = cilium::compile::Options { previous, ..cilium::compile::Options::default() };
+        Self {
+            calico: calico::compile::compile(snapshot, &assumptions.calico),
+            cilium: cilium::compile::State::compile(snapshot, options),
+        }
+    }
+
+    /// Whether a packet passes a node.
+    fn passes(
+        &self,
+        node: usize,
+        path: calico::question::Path,
+        direction: Option<(Direction, bool)>,
+        packet: &Packet,
+    ) -> bool {
+        let question = calico::question::Question::new(NAMES[node], path);
+        let calico = calico::trace::trace(&self.calico, &question, packet).verdict.passes();
+        let cilium = direction.is_none_or(|(direction, inside)| {
+            use cilium::question::{Layer, Path, Question, Verdict};
+            let path = if inside { Path::Cilium } else { Path::Device(None) };
+            let question = Question { node: NAMES[node], direction, layer: Layer::Host, path };
+            cilium::trace::trace(&self.cilium, &question, packet).verdict != Verdict::Deny
+        });
+        calico && cilium
+    }
+
+    /// Whether a packet leaves where it comes from, and arrives where it goes to.
+    fn ends(&self, from: &Place, to: &Place, packet: &Packet) -> [bool; 2] {
+        use calico::endpoint::Interface;
+        use calico::question::Path;
+        let out = |index: usize| Interface::new("eth0", [address(index)]);
+        let veth = || Interface::new("cali0", []);
+        let here = from.on().is_some() && from.on() == to.on();
+        let leaves = match *from {
+            Place::Node(index) if here => {
+                self.passes(index, Path::Egress(veth()), Some((Direction::Egress, true)), packet)
+            }
+            Place::Node(index) => {
+                self.passes(index, Path::Egress(out(index)), Some((Direction::Egress, false)), packet)
+            }
+            Place::Pod(index) => match to {
+                Place::Pod(_) if here => self.passes(index, Path::Forward { from: veth(), to: veth() }, None, packet),
+                _ if here => true,
+                _ => self.passes(index, Path::Forward { from: veth(), to: out(index) }, None, packet),
+            },
+            Place::Behind(_) | Place::Client => true,
+        };
+        let arrives = match *to {
+            Place::Node(index) if here => {
+                self.passes(index, Path::Ingress(veth()), Some((Direction::Ingress, true)), packet)
+            }
+            Place::Node(index) => {
+                self.passes(index, Path::Ingress(out(index)), Some((Direction::Ingress, false)), packet)
+            }
+            Place::Pod(_) if here => true,
+            Place::Pod(index) => self.passes(index, Path::Forward { from: out(index), to: veth() }, None, packet),
+            Place::Behind(_) | Place::Client => true,
+        };
+        [leaves, arrives]
+    }
+
+    fn inside(&self, index: usize, packet: &Packet) -> bool {
+        let loopback = calico::endpoint::Interface::new("lo", ["127.0.0.1".parse::<IpAddr>().expect("an address")]);
+        self.passes(index, calico::question::Path::Local(loopback), None, packet)
+    }
+}
+
+type Cuts = BTreeMap<(String, Side), BTreeSet<(Place, Place)>>;
+
+/// Every packet of every flow, one by one.
+fn enumerate(before: &States, after: &States, lifelines: &[Lifeline]) -> Cuts {
+    let mut cuts = Cuts::new();
+    for lifeline in lifelines {
+        for flow in &lifeline.flows {
+            let traffic = flow.traffic[0];
+            let Ports::Range(first, last) = traffic.ports else { continue };
+            for port in first..=last {
+                let packet = |source, destination| {
+                    let transport = Transport::Ports {
+                        protocol: traffic.protocol.expect("one"),
+                        source: 40_000,
+                        destination: port,
+                    };
+                    Packet::new(source, destination, transport).expect("one family")
+                };
+                let mut add = |side, from: &Place, to: &Place| {
+                    cuts.entry((lifeline.id.clone(), side)).or_default().insert((from.clone(), to.clone()));
+                };
+                if flow.to == Party::Itself {
+                    for place in places(&flow.from, true) {
+                        let index = place.on().expect("a node");
+                        let own = [["127.0.0.1"; 2].map(|text| text.parse().expect("an address")), [address(index); 2]];
+                        for [source, destination] in own {
+                            let packet = packet(source, destination);
+                            if before.inside(index, &packet) && !after.inside(index, &packet) {
+                                add(Side::Egress, &place, &place);
+                            }
+                        }
+                    }
+                    continue;
+                }
+                for from in places(&flow.from, true) {
+                    for to in places(&flow.to, false) {
+                        let pods = matches!(from, Place::Pod(_)) || matches!(to, Place::Pod(_));
+                        let here = from.on().is_some() && from.on() == to.on();
+                        // A node does not leave for itself, and no pod stands behind its node for that node.
+                        if from == to && matches!(from, Place::Node(_))
+                            || here && (!pods || matches!(from, Place::Behind(_)))
+                        {
+                            continue;
+                        }
+                        let packet = packet(from.address(), to.address());
+                        let (then, now) = (before.ends(&from, &to, &packet), after.ends(&from, &to, &packet));
+                        if then == [true, true] {
+                            for (side, passes) in [Side::Egress, Side::Ingress].into_iter().zip(now) {
+                                if !passes {
+                                    add(side, &from, &to);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    cuts
+}
+
+#[test]
+fn random_changes_are_judged_as_their_packets_are() {
+    let cases = std::env::var("LIFELINE_CASES").ok().map_or(CASES, |text| text.parse().expect("a number"));
+    let assumptions = assumptions();
+    let mut tally = [0_u64; 4];
+    for seed in 0..cases {
+        let mut random = Random(seed);
+        let cilium = random.one_in(3);
+        let objects = state(&mut random, cilium);
+        let text = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+        let before = snapshot(&[&text]);
+        let change = change(&mut random, &objects, cilium);
+        let lifelines = lifelines(&mut random);
+        let after = change.apply(&before).expect("a change");
+        let states = [States::new(&before, None, &assumptions), States::new(&after, Some(&before), &assumptions)];
+        let expected = enumerate(&states[0], &states[1], &lifelines);
+        let detected = Detected { lifelines: lifelines.clone(), ..Detected::default() };
+        let judgement =
+            decide(&before, std::slice::from_ref(&change), &|_| detected.clone(), &assumptions).expect("a change");
+        let shown = || format!("seed {seed}\n{text}\n{change:?}\n{lifelines:#?}\n{:#?}\n{expected:#?}", judgement.cuts);
+        let found: BTreeMap<(String, Side), usize> =
+            judgement.cuts.iter().map(|cut| ((cut.lifeline.clone(), cut.side), cut.pairs)).collect();
+        let counted: BTreeMap<(String, Side), usize> =
+            expected.iter().map(|(key, pairs)| (key.clone(), pairs.len())).collect();
+        assert_eq!(found, counted, "{}", shown());
+        assert!(judgement.cuts.iter().all(|cut| !cut.deciding.reason.is_empty()), "{}", shown());
+        tally[0] += 1;
+        tally[1] += u64::from(expected.is_empty());
+        tally[2] += counted.len() as u64;
+        tally[3] += counted.values().sum::<usize>() as u64;
+    }
+    println!("| changes | that cut nothing | cuts | pairs of ends in them | false alarms | misses |");
+    println!("|---|---|---|---|---|---|");
+    println!("| {} | {} | {} | {} | 0 | 0 |", tally[0], tally[1], tally[2], tally[3]);
+    // A run in which hardly anything is cut would show nothing.
+    assert!(tally[2] * 10 > tally[0] || tally[0] < 100, "{tally:?}");
+}

@@ -89,6 +89,9 @@ pub(super) struct TranslateArgs {
     /// Fail, and write nothing, when the objects admit more or less than the matrix or a lint warns.
     #[arg(long, help_heading = "Output")]
     pub(super) strict: bool,
+    /// Write the objects without holding them to the matrix first.
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_prove: bool,
     /// Write the findings and the fate of each row as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) report: Option<PathBuf>,

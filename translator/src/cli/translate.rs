@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use super::args::{self, Cni, Order, Output, TranslateArgs};
 use super::{Exit, complain, input, other, print, usage};
-use crate::finding::codes::{command as command_codes, matrix as codes};
+use crate::finding::codes::{command as command_codes, matrix as codes, proof as proof_codes};
 use crate::finding::show::{self, Source};
 use crate::finding::{Finding, Severity, has_errors};
 use crate::matrix::{self, Expanded, Settings};
+use crate::prove::{Proof, Subject, Target, prove};
 use crate::render::{Fate, Node, Rendered, calico, cilium, read_nodes};
 use crate::{output, presets};
 
@@ -54,17 +55,25 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
     let Some(expanded) = expanded else { return fail(args, Some(&input), &findings, Exit::BadInput) };
     findings.extend(mismatch(&expanded, cni));
     findings.extend(matrix::lint(&expanded));
-    let rendered = match cni {
-        Cni::Calico => calico_options(args, &expanded, nodes.is_some())
-            .map(|options| calico::render(&expanded, nodes.as_deref(), &options)),
+    let options = match cni {
+        Cni::Calico => calico_options(args, &expanded, nodes.is_some()).map(Options::Calico),
         Cni::Cilium => match cilium_options(args, &expanded) {
-            Ok(options) => options.map(|options| cilium::render(&expanded, nodes.as_deref(), &options)),
+            Ok(options) => options.map(Options::Cilium),
             Err(finding) => return fail(args, Some(&input), &[finding], Exit::BadInput),
         },
     };
-    let mut rendered = match rendered {
-        Ok(rendered) => rendered,
+    let options = match options {
+        Ok(options) => options,
         Err(message) => return usage(&message),
+    };
+    let mut rendered = match &options {
+        Options::Calico(options) => calico::render(&expanded, nodes.as_deref(), options),
+        Options::Cilium(options) => cilium::render(&expanded, nodes.as_deref(), options),
+    };
+    // Before the objects are annotated and put into another order, which changes nothing that a CNI reads.
+    let proof = match proved(args, &expanded, nodes.as_deref(), &rendered, &options) {
+        Ok(proof) => proof,
+        Err(exit) => return exit,
     };
     if args.sync_waves {
         for manifest in &mut rendered.objects {
@@ -92,10 +101,47 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
         }
     }
     findings.append(&mut rendered.findings);
+    findings.extend(proof.findings);
     let exit = finish(args, &input, &expanded, &rendered, &findings);
     // The process ends here; giving thousands of objects back one by one only makes it end later.
     std::mem::forget((nodes, rendered));
     exit
+}
+
+/// Settings of one of the CNIs.
+enum Options {
+    Calico(calico::Options),
+    Cilium(cilium::Options),
+}
+
+/// Holds the objects to the matrix.
+fn proved(
+    args: &TranslateArgs,
+    matrix: &Expanded,
+    nodes: Option<&[Node]>,
+    rendered: &Rendered,
+    options: &Options,
+) -> Result<Proof, Exit> {
+    // There is nothing to prove about objects that are not written.
+    if rendered.objects.is_empty() {
+        return Ok(Proof::default());
+    }
+    if args.no_prove {
+        let message = "nothing is proved about these objects, because of `--no-prove`";
+        let findings = vec![Finding::new(&proof_codes::PROOF_SKIPPED, message)];
+        return Ok(Proof { findings, ..Proof::default() });
+    }
+    let target = match options {
+        Options::Calico(options) => Target::Calico(options),
+        Options::Cilium(options) => Target::Cilium(options),
+    };
+    prove(Subject { matrix, nodes, rendered, target }).map_err(|defect| {
+        complain(&format!(
+            "internal error: {defect}\n\nThis is a defect of translate, and nothing is written. Please report it with the \
+             matrix and the command line. --no-prove writes the objects all the same."
+        ));
+        Exit::Internal
+    })
 }
 
 /// The matrix says that the cluster runs another CNI.

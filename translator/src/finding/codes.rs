@@ -4,6 +4,7 @@ pub mod calico;
 pub mod cilium;
 pub mod command;
 pub mod matrix;
+pub mod proof;
 pub mod shared;
 
 use super::Code;
@@ -11,7 +12,7 @@ use super::Code;
 /// Every code, sorted by id.
 pub fn all() -> Vec<&'static Code> {
     let mut codes: Vec<&'static Code> =
-        [command::CODES, matrix::CODES, shared::CODES, calico::CODES, cilium::CODES].concat();
+        [command::CODES, matrix::CODES, proof::CODES, shared::CODES, calico::CODES, cilium::CODES].concat();
     codes.sort_by_key(|code| code.id);
     codes
 }

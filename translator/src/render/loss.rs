@@ -83,6 +83,8 @@ pub enum Change {
     WithoutIcmp(Family, Vec<u8>),
     /// Nodes or pods in the row's prefixes are not matched.
     NotByPrefix(Known),
+    /// Nodes are matched by their host endpoints alone: not before those exist.
+    ByEndpoint,
 }
 
 /// Who is known otherwise than by address.

@@ -35,6 +35,7 @@ use row::{Line, compile, default, list};
 use crate::finding::codes::calico as codes;
 use crate::finding::{Finding, has_errors};
 use crate::matrix::{Default, Direction, Expanded, Row};
+use crate::render::loss::Change;
 use crate::render::meta::{REASON, metadata};
 use crate::render::{AnyObject, Fate, Manifest, Node, Outcome, Rendered};
 
@@ -113,6 +114,7 @@ fn joining(failsafes: &failsafe::Lists, lines: &mut [Line<'_>], findings: &mut V
         let row = line.row;
         if line.by_endpoint_only {
             by_endpoint_only.push(row.origin.to_string());
+            line.lose(&codes::NODE_PEERS_BY_ENDPOINT_ONLY, Change::ByEndpoint);
         }
         if line.not_joining && !failsafes.admit(row) {
             line.fate = Fate::Narrower;

@@ -40,7 +40,8 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn lose(&mut self, code: &'static Code, change: Change) {
+    /// Notes a loss, for the proof.
+    pub(super) fn lose(&mut self, code: &'static Code, change: Change) {
         let packets = Packets::Row { row: self.row.origin, direction: self.row.direction, change };
         self.losses.push(Loss { code, packets });
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use policy::net::{Cidr, Family};
 use policy::object::LabelSelector;
-use policy::snapshot::{Cluster, Namespace, Node, Pod, Snapshot};
+use policy::snapshot::{Cluster, Key, Manifest, Namespace, Node, Pod, Snapshot};
+use serde_json::{Value, json};
 
-use super::labels;
+use super::{labels, put};
 use crate::matrix::{Expanded, Peer};
 use crate::render;
 
@@ -22,32 +23,42 @@ const FAMILIES: [Family; 2] = [Family::IPv4, Family::IPv6];
 
 /// A cluster as the matrix and the given nodes describe it: the nodes, or else [`NODES`] of each role, pods of each kind that
 /// the matrix names and of none, addresses within the stated prefixes. Also the roles that no node can be made for.
-pub(super) fn model(matrix: &Expanded, nodes: Option<&[render::Node]>) -> (Snapshot, Vec<usize>) {
+pub(super) fn model(matrix: &Expanded, nodes: Option<&[render::Node]>, cilium: bool) -> (Snapshot, Vec<usize>) {
     let mut addresses = Addresses::new(matrix, nodes.unwrap_or_default());
     let mut missing = Vec::new();
-    let nodes = match nodes {
+    let nodes: Vec<Node> = match nodes {
         Some(nodes) => nodes.iter().map(given).collect(),
         None => made(matrix, &mut addresses, &mut missing),
     };
     let (namespaces, pods) = pods(matrix, &nodes, &mut addresses);
+    let objects: Vec<Manifest> = if cilium { nodes.iter().map(published).collect() } else { Vec::new() };
     let cluster = Cluster { nodes, pods, namespaces, ..Cluster::default() };
-    (Snapshot { cluster: Arc::new(cluster), ..Snapshot::default() }, missing)
+    let snapshot = Snapshot { cluster: Arc::new(cluster), ..Snapshot::default() };
+    (put::into(&snapshot, &objects), missing)
 }
 
 fn given(node: &render::Node) -> Node {
-    // Which annotation noted an address is not kept; each of these is read as an address of the node.
-    const V4: [&str; 4] = ["IPv4IPIPTunnelAddr", "IPv4VXLANTunnelAddr", "IPv4WireguardInterfaceAddr", "IPv4Address"];
-    const V6: [&str; 3] = ["IPv6VXLANTunnelAddr", "IPv6WireguardInterfaceAddr", "IPv6Address"];
-    let (v4, v6): (Vec<&IpAddr>, Vec<&IpAddr>) = node.tunnel.iter().partition(|address| address.is_ipv4());
-    let named = V4.into_iter().zip(v4).chain(V6.into_iter().zip(v6));
-    Node {
-        name: node.name.clone(),
-        labels: node.labels.clone(),
-        annotations: named.map(|(name, address)| (format!("projectcalico.org/{name}"), address.to_string())).collect(),
-        internal: node.internal.clone(),
-        external: node.external.clone(),
-        ..Node::default()
-    }
+    // Whether an annotation or the status names an address makes no difference to who it belongs to.
+    let internal = node.internal.iter().chain(&node.tunnel).copied().collect();
+    let (name, labels, external) = (node.name.clone(), node.labels.clone(), node.external.clone());
+    Node { name, labels, internal, external, ..Node::default() }
+}
+
+/// What Cilium's agents publish of a node: every address that it has.
+fn published(node: &Node) -> Manifest {
+    let of = |kind: &'static str, addresses: &[IpAddr]| -> Vec<Value> {
+        addresses.iter().map(|address| json!({"type": kind, "ip": address})).collect()
+    };
+    let addresses = [of("InternalIP", &node.internal), of("ExternalIP", &node.external)].concat();
+    let value = json!({
+        "apiVersion": "cilium.io/v2",
+        "kind": "CiliumNode",
+        "metadata": {"name": node.name},
+        "spec": {"addresses": addresses},
+    });
+    let (group, kind) = ("cilium.io".to_owned(), "CiliumNode".to_owned());
+    let key = Key { group, kind, namespace: String::new(), name: node.name.clone() };
+    Manifest { key, version: "v2".to_owned(), value, source: None }
 }
 
 fn made(matrix: &Expanded, addresses: &mut Addresses, missing: &mut Vec<usize>) -> Vec<Node> {

@@ -13,6 +13,7 @@ mod cilium;
 mod cluster;
 mod defect;
 mod facts;
+mod fleet;
 mod intent;
 mod labels;
 mod own;
@@ -31,6 +32,7 @@ pub use defect::{Defect, Disagreement};
 use check::Checker;
 use defect::Obstacle;
 use facts::{Facts, Member};
+use fleet::Fleet;
 use intent::Intent;
 
 use crate::finding::Finding;
@@ -76,13 +78,23 @@ pub struct Proof {
 /// The objects admit something else than the rows and findings say.
 pub fn prove(subject: Subject<'_>) -> Result<Proof, Defect> {
     let Subject { matrix, nodes, rendered, target } = subject;
-    let (snapshot, missing) = cluster::model(matrix, nodes);
+    let Rendered { objects, outcomes, losses, .. } = rendered;
+    let fleet = nodes.map(|nodes| Fleet::new(matrix, nodes, objects)).transpose()?;
+    let few = fleet.as_ref().map(|fleet| Rendered {
+        objects: fleet.objects.clone(),
+        outcomes: outcomes.clone(),
+        losses: losses.clone(),
+        findings: Vec::new(),
+    });
+    let rendered = few.as_ref().unwrap_or(rendered);
+    let is_cilium = matches!(target, Target::Cilium(_));
+    let (snapshot, missing) = cluster::model(matrix, fleet.as_ref().map(|fleet| fleet.nodes.as_slice()), is_cilium);
     let facts = Facts::of(matrix, &snapshot.cluster);
     let cluster = Cluster::new(matrix, snapshot, &facts);
     let mut findings = Vec::new();
     findings.extend(roles_left_out(matrix, &missing));
     findings.extend(cluster.left_out());
-    let intent = Intent::new(matrix, &facts, matches!(target, Target::Cilium(_)));
+    let intent = Intent::new(matrix, &facts, is_cilium);
     let mut checker = Checker::new(&intent, rendered);
     let result = match target {
         Target::Calico(options) => calico::prove(&cluster, &mut checker, options, rendered),

@@ -38,7 +38,8 @@ impl Proof<'_> {
                         let mut labels = node.labels.clone();
                         labels.extend(name.map(|name| (INTERFACE_LABEL.to_owned(), name.to_owned())));
                         let title = format!("{}-{}", node.name, name.unwrap_or("all"));
-                        endpoint(&title, &node.name, Some(name.unwrap_or("*")), &node.addresses, &json!(labels))
+                        let made = Made { labels: json!(labels), profiles: &profiles(), addresses: &node.addresses };
+                        endpoint(&title, &node.name, Some(name.unwrap_or("*")), made)
                     })
                 })
                 .collect();
@@ -81,7 +82,8 @@ impl Proof<'_> {
                     }
                     labels["projectcalico.org/created-by"] = json!("calico-kube-controllers");
                     let title = format!("{}-{}-{name}-auto-hep", node.name, text(template, "generateName"));
-                    endpoints.push(endpoint(&title, &node.name, Some(name), &addresses, &labels));
+                    let made = Made { labels, profiles: &profiles(), addresses: &addresses };
+                    endpoints.push(endpoint(&title, &node.name, Some(name), made));
                 }
             }
         }
@@ -143,15 +145,30 @@ pub(super) fn standing(endpoint: &HostEndpoint) -> Manifest {
         Owned::Named(name) => Some(name.as_str()),
         Owned::ByAddress => None,
     };
-    self::endpoint(&endpoint.key.name, &endpoint.node, interface, &endpoint.addresses, &json!(endpoint.labels))
+    let made =
+        Made { labels: json!(endpoint.labels), profiles: &endpoint.profiles, addresses: &endpoint.addresses };
+    self::endpoint(&endpoint.key.name, &endpoint.node, interface, made)
 }
 
-fn endpoint(name: &str, node: &str, interface: Option<&str>, addresses: &[IpAddr], labels: &Value) -> Manifest {
+/// What a host endpoint is made of.
+struct Made<'m> {
+    labels: Value,
+    profiles: &'m [String],
+    addresses: &'m [IpAddr],
+}
+
+/// Profiles of endpoints that others make.
+fn profiles() -> [String; 1] {
+    [PROFILE.to_owned()]
+}
+
+fn endpoint(name: &str, node: &str, interface: Option<&str>, made: Made<'_>) -> Manifest {
+    let Made { labels, profiles, addresses } = made;
     let value = json!({
         "apiVersion": "projectcalico.org/v3",
         "kind": "HostEndpoint",
         "metadata": {"name": name, "labels": labels},
-        "spec": {"node": node, "interfaceName": interface, "expectedIPs": addresses, "profiles": [PROFILE]},
+        "spec": {"node": node, "interfaceName": interface, "expectedIPs": addresses, "profiles": profiles},
     });
     let key = Key {
         group: "projectcalico.org".to_owned(),

@@ -57,7 +57,7 @@ fn proved(target: Target, variant: &Variant) -> Result<(), String> {
         Target::CalicoV3 | Target::CalicoV1 => prove::Target::Calico(&options),
         Target::Cilium => prove::Target::Cilium(&agent),
     };
-    let subject = Subject { matrix: &matrix, nodes: None, rendered: &rendered, target };
+    let subject = Subject { matrix: &matrix, nodes: None, snapshot: None, rendered: &rendered, target };
     let proof = prove(subject).map_err(|defect| defect.to_string())?;
     let unproved: Vec<&str> = proof.findings.iter().map(|finding| finding.message.as_str()).collect();
     if proof.states == 0 || !unproved.is_empty() { Err(format!("not proved: {}", unproved.join("; "))) } else { Ok(()) }

@@ -41,6 +41,10 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
         Ok(nodes) => nodes,
         Err(finding) => return fail(args, Some(&input), &[finding], Exit::BadInput),
     };
+    let snapshot = match args.snapshot.as_deref().map(input::snapshot).transpose() {
+        Ok(snapshot) => snapshot,
+        Err(finding) => return fail(args, Some(&input), &[finding], Exit::BadInput),
+    };
     let settings = Settings {
         set: args.set.clone(),
         addons: args.addon.clone(),
@@ -71,7 +75,13 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
         Options::Cilium(options) => cilium::render(&expanded, nodes.as_deref(), options),
     };
     // Before the objects are annotated and put into another order, which changes nothing that a CNI reads.
-    let proof = match proved(args, &expanded, nodes.as_deref(), &rendered, &options) {
+    let (given, snapshot) = (nodes.as_deref(), snapshot.as_ref());
+    let target = match &options {
+        Options::Calico(options) => Target::Calico(options),
+        Options::Cilium(options) => Target::Cilium(options),
+    };
+    let subject = Subject { matrix: &expanded, nodes: given, snapshot, rendered: &rendered, target };
+    let proof = match proved(args, subject) {
         Ok(proof) => proof,
         Err(exit) => return exit,
     };
@@ -115,15 +125,9 @@ enum Options {
 }
 
 /// Holds the objects to the matrix.
-fn proved(
-    args: &TranslateArgs,
-    matrix: &Expanded,
-    nodes: Option<&[Node]>,
-    rendered: &Rendered,
-    options: &Options,
-) -> Result<Proof, Exit> {
+fn proved(args: &TranslateArgs, subject: Subject<'_>) -> Result<Proof, Exit> {
     // There is nothing to prove about objects that are not written.
-    if rendered.objects.is_empty() {
+    if subject.rendered.objects.is_empty() {
         return Ok(Proof::default());
     }
     if args.no_prove {
@@ -131,11 +135,7 @@ fn proved(
         let findings = vec![Finding::new(&proof_codes::PROOF_SKIPPED, message)];
         return Ok(Proof { findings, ..Proof::default() });
     }
-    let target = match options {
-        Options::Calico(options) => Target::Calico(options),
-        Options::Cilium(options) => Target::Cilium(options),
-    };
-    prove(Subject { matrix, nodes, rendered, target }).map_err(|defect| {
+    prove(subject).map_err(|defect| {
         complain(&format!(
             "internal error: {defect}\n\nThis is a defect of translate, and nothing is written. Please report it with the \
              matrix and the command line. --no-prove writes the objects all the same."
@@ -204,6 +204,7 @@ fn conflicts(args: &TranslateArgs, cni: Cni) -> Option<String> {
     let readers = [
         ("--filename", stdin(&args.filename)),
         ("--nodes", stdin(&args.nodes)),
+        ("--snapshot", stdin(&args.snapshot)),
         ("--cilium-config", stdin(&args.cilium.cilium_config)),
     ];
     let readers: Vec<&str> = readers.iter().filter(|(_, reads)| *reads).map(|(name, _)| *name).collect();

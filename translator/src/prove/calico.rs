@@ -20,7 +20,7 @@ use super::defect::{Defect, Disagreement, Obstacle};
 use super::facts::{Member, loopback};
 use super::intent::port_set;
 use super::own::{self, Own};
-use super::{Cluster, put};
+use super::{Cluster, Scope, put};
 use crate::matrix::{Action, Direction, Forward, Interfaces, Row};
 use crate::render::calico::{self, Options};
 use crate::render::Rendered;
@@ -38,16 +38,22 @@ pub(super) fn prove(
     checker: &mut Checker<'_>,
     options: &Options,
     rendered: &Rendered,
+    scope: Scope,
 ) -> Result<usize, Obstacle> {
     let proof = Proof { cluster, options, interfaces: interfaces(checker) };
     let objects: Vec<Manifest> = rendered.objects.iter().map(put::manifest).collect();
     let snapshot = proof.with_endpoints(put::into(&cluster.snapshot, &objects), checker)?;
     let state = proof.compile(&snapshot, &objects)?;
-    proof.every_node_has_its_endpoint(checker, &state)?;
+    if scope == Scope::Order {
+        proof.every_node_has_its_endpoint(checker, &state)?;
+    }
     let mut evaluator = Evaluator::new(&state);
     let classes = cluster.classes();
     for node in &classes {
         proof.node(checker, &state, &mut evaluator, node)?;
+    }
+    if scope == Scope::Whole {
+        return Ok(1);
     }
     let states = order::prove(&proof, checker, &state, rendered, &objects, &classes)?;
     Ok(1 + states)
@@ -80,7 +86,9 @@ impl Proof<'_> {
         if let Some(refusal) = state.refused.iter().find(|refusal| ours(&refusal.key)) {
             return Err(Obstacle::Defect(Defect::Object { what: refusal.to_string() }));
         }
-        if let Some(danger) = state.dangers.iter().find(|danger| ours(&danger.key)) {
+        // The dangers that the engine knows of are those of nftables.
+        let nftables = matches!(self.options.dataplane, None | Some(calico::Dataplane::Nftables));
+        if let Some(danger) = state.dangers.iter().find(|danger| nftables && ours(&danger.key)) {
             let what = format!("{}: {}: {}", danger.key, danger.path, danger.effect);
             return Err(Obstacle::Defect(Defect::Object { what }));
         }
@@ -126,7 +134,7 @@ impl Proof<'_> {
         let applied = "with everything applied";
         for name in names {
             for direction in [Direction::Ingress, Direction::Egress] {
-                let place = Place { ways: Ways::Both, applied, ..self.place(checker, state, node, direction, name) };
+                let place = Place { applied, ..self.place(checker, state, node, (direction, name), Ways::Both) };
                 self.ask(checker, state, evaluator, &place)?;
             }
             self.forwarded(checker, state, evaluator, node, name)?;
@@ -142,8 +150,8 @@ impl Proof<'_> {
         checker: &mut Checker<'_>,
         state: &State,
         node: &'p Member,
-        direction: Direction,
-        name: &str,
+        (direction, name): (Direction, &str),
+        ways: Ways,
     ) -> Place<'p> {
         let interface = self.interface(node, name);
         let path = match direction {
@@ -151,14 +159,16 @@ impl Proof<'_> {
             Direction::Egress => Path::Egress(interface),
         };
         let own = own::calico(&mut checker.space, state, state.settings(&node.name), &node.name, direction);
+        let strays = &self.cluster.strays;
+        let strays = if ways == Ways::Alone { strays.union(&self.cluster.late) } else { strays.clone() };
         Place {
             node,
             direction,
             question: self.question(node, path),
             bounds: checker.bounds(node, direction, Some(name)),
-            domain: checker.between_hosts(direction, &self.cluster.strays),
+            domain: checker.between_hosts(direction, &strays),
             own,
-            ways: Ways::Both,
+            ways,
             applied: "",
         }
     }

@@ -8,12 +8,12 @@ use policy::cilium::question::{Layer, Path, Question};
 use policy::cilium::settings::Enforcement;
 use policy::cilium::trace::trace;
 use policy::packet::{Cube, IpSet, Region};
-use policy::snapshot::{Manifest, Snapshot};
+use policy::snapshot::{Key, Manifest, Snapshot};
 
 use super::check::{Checker, Difference, Ways};
 use super::defect::{Defect, Disagreement, Obstacle};
 use super::facts::{Member, loopback};
-use super::{Cluster, own, put};
+use super::{Cluster, Scope, own, put};
 use crate::matrix::{Action, Direction, Row};
 use crate::render::Rendered;
 use crate::render::cilium::Options;
@@ -24,6 +24,7 @@ pub(super) fn prove(
     checker: &mut Checker<'_>,
     options: &Options,
     rendered: &Rendered,
+    scope: Scope,
 ) -> Result<usize, Obstacle> {
     let proof = Proof { cluster, options, stated: stated(options) };
     let objects: Vec<Manifest> = rendered.objects.iter().map(put::manifest).collect();
@@ -31,7 +32,7 @@ pub(super) fn prove(
     let length = objects.len();
     // With `always` both directions are denied before the first object exists, which a finding says.
     let always = options.config.enable_policy == Some(Enforcement::Always);
-    let first = if always { length } else { 0 };
+    let first = if always || scope == Scope::Whole { length } else { 0 };
     let mut states = 0;
     for applied in (first..=length).rev() {
         // A group that no policy refers to yet changes nothing.
@@ -40,7 +41,7 @@ pub(super) fn prove(
             continue;
         }
         let snapshot = put::into(&cluster.snapshot, &objects[..applied]);
-        let state = proof.compile(&snapshot)?;
+        let state = proof.compile(&snapshot, &objects)?;
         let (ways, title) = if applied == length {
             (Ways::Both, "with everything applied".to_owned())
         } else {
@@ -77,10 +78,11 @@ fn stated(options: &Options) -> BTreeMap<String, String> {
 }
 
 impl Proof<'_> {
-    fn compile(&self, snapshot: &Snapshot) -> Result<State, Obstacle> {
+    fn compile(&self, snapshot: &Snapshot, objects: &[Manifest]) -> Result<State, Obstacle> {
         let version = Some(self.options.version);
         let state = State::compile(snapshot, Compile { version, stated: &self.stated, ..Compile::default() });
-        if let Some(refusal) = state.refused.first() {
+        let ours = |key: &Key| objects.iter().any(|object| object.key == *key);
+        if let Some(refusal) = state.refused.iter().find(|refusal| ours(&refusal.key)) {
             let what = format!("{}: {}: {}", refusal.key, refusal.path, refusal.reason);
             return Err(Obstacle::Defect(Defect::Object { what }));
         }

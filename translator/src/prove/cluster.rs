@@ -37,6 +37,22 @@ pub(super) fn model(matrix: &Expanded, nodes: Option<&[render::Node]>, cilium: b
     (put::into(&snapshot, &objects), missing)
 }
 
+/// A cluster without its policies and settings: who is who, and the overlay.
+pub(super) fn plain(snapshot: &Snapshot, cilium: bool) -> Snapshot {
+    let mut next = snapshot.clone();
+    Arc::make_mut(&mut next.objects).retain(|key, _| matches!(key.kind.as_str(), "IPPool" | "CiliumNode"));
+    let cluster = Arc::make_mut(&mut next.cluster);
+    cluster.config_maps.clear();
+    cluster.daemon_sets.clear();
+    let is_published = next.of("cilium.io", "CiliumNode").next().is_some();
+    let nodes: Vec<Manifest> = if cilium && !is_published {
+        next.cluster.nodes.iter().map(published).collect()
+    } else {
+        Vec::new()
+    };
+    put::into(&next, &nodes)
+}
+
 fn given(node: &render::Node) -> Node {
     // Whether an annotation or the status names an address makes no difference to who it belongs to.
     let internal = node.internal.iter().chain(&node.tunnel).copied().collect();

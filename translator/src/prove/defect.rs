@@ -43,6 +43,21 @@ pub struct Disagreement {
     pub applied: String,
 }
 
+impl Defect {
+    /// The same in one line.
+    pub(super) fn sentence(&self) -> String {
+        match self {
+            Self::Packet(disagreement) => {
+                let Disagreement { packet, direction, node, place, step, .. } = disagreement.as_ref();
+                let (matrix, cluster) =
+                    if disagreement.wanted { ("admits", "drops") } else { ("does not admit", "lets by") };
+                format!("the matrix {matrix} {packet}, and {direction} of node {node}, {place}, {cluster} it: {step}")
+            }
+            Self::Object { what } => format!("an object is not taken as it is meant: {what}"),
+        }
+    }
+}
+
 impl fmt::Display for Defect {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use policy::net::{Cidr, Family};
 use policy::object::LabelSelector;
 use policy::packet::IpSet;
-use policy::snapshot::{Cluster, Node};
+use policy::snapshot::{Node, Snapshot};
+use serde_json::Value;
 
 use crate::matrix::Expanded;
 
@@ -19,6 +20,8 @@ pub(super) struct Facts {
     pub(super) nodes: Vec<Member>,
     pods: Vec<Pod>,
     services: IpSet,
+    /// What Cilium's agents have besides: endpoints for health checks and ingress.
+    others: IpSet,
 }
 
 /// A node.
@@ -42,8 +45,10 @@ struct Pod {
 }
 
 impl Facts {
-    pub(super) fn of(matrix: &Expanded, cluster: &Cluster) -> Self {
-        let nodes = cluster.nodes.iter().map(|node| member(matrix, node)).collect();
+    pub(super) fn of(matrix: &Expanded, snapshot: &Snapshot) -> Self {
+        let cluster = &snapshot.cluster;
+        let published = published(snapshot);
+        let nodes = cluster.nodes.iter().map(|node| member(matrix, node, published.get(&node.name))).collect();
         let namespaces: BTreeMap<&str, &BTreeMap<String, String>> =
             cluster.namespaces.iter().map(|namespace| (namespace.name.as_str(), &namespace.labels)).collect();
         let own = cluster.pods.iter().filter(|pod| !pod.host_network);
@@ -53,7 +58,8 @@ impl Facts {
             addresses: pod.addresses.clone(),
         });
         let services = cluster.services.iter().flat_map(|service| service.cluster_addresses.iter().copied());
-        Self { nodes, pods: pods.collect(), services: services.collect() }
+        let others = ["health", "ingress"].map(|list| addresses_of(snapshot, list)).concat();
+        Self { nodes, pods: pods.collect(), services: services.collect(), others: others.into_iter().collect() }
     }
 
     /// Addresses of nodes.
@@ -79,28 +85,34 @@ impl Facts {
         if matrix.cluster.service_cidrs.is_empty() { self.services.clone() } else { prefixes(&matrix.cluster.service_cidrs) }
     }
 
-    /// Addresses of nodes and pods that the facts of the matrix leave out, so that nothing holds for them for sure: external
-    /// ones, and those outside the stated prefixes.
+    /// External addresses of nodes: whether a packet from there is the node's depends on how it comes in.
+    pub(super) fn external(&self) -> IpSet {
+        self.nodes.iter().flat_map(|node| node.external.iter().copied()).collect()
+    }
+
+    /// Addresses of nodes outside prefixes.
+    pub(super) fn outside(&self, known: &[Cidr]) -> IpSet {
+        self.nodes(|_| true).difference(&prefixes(known))
+    }
+
+    /// Addresses that the facts of the matrix leave out, so that whoever is known by identity may or may not be meant: those of
+    /// nodes and pods outside the stated prefixes, and what is neither.
     pub(super) fn strays(&self, matrix: &Expanded) -> IpSet {
-        let outside = |known: &[Cidr], address: &IpAddr| {
-            let host = Cidr::host(*address);
-            if known.is_empty() { !is_private(host) } else { !known.iter().any(|cidr| cidr.contains(host)) }
+        let outside = |addresses: IpSet, known: &[Cidr]| {
+            let known = if known.is_empty() { private() } else { prefixes(known) };
+            addresses.difference(&known)
         };
-        let cluster = &matrix.cluster;
-        let nodes = self.nodes.iter().flat_map(|node| {
-            let known = node.addresses.iter().filter(|address| outside(&cluster.node_cidrs, address));
-            known.chain(&node.external)
-        });
-        let pods = self.pods.iter().flat_map(|pod| &pod.addresses);
-        nodes.chain(pods.filter(|address| outside(&cluster.pod_cidrs, address))).copied().collect()
+        let nodes = outside(self.nodes(|_| true), &matrix.cluster.node_cidrs);
+        nodes.union(&outside(self.pods(), &matrix.cluster.pod_cidrs)).union(&self.others)
     }
 }
 
-fn member(matrix: &Expanded, node: &Node) -> Member {
+fn member(matrix: &Expanded, node: &Node, published: Option<&Vec<IpAddr>>) -> Member {
     let noted = node.annotations.iter().filter(|(name, _)| name.starts_with(ADDRESSES));
     let noted = noted.filter_map(|(_, text)| text.split('/').next()?.parse::<IpAddr>().ok());
     let mut addresses = node.internal.clone();
     addresses.extend(noted);
+    addresses.extend(published.into_iter().flatten().filter(|address| !node.external.contains(address)));
     addresses.sort_unstable();
     addresses.dedup();
     Member {
@@ -112,10 +124,29 @@ fn member(matrix: &Expanded, node: &Node) -> Member {
     }
 }
 
+/// Addresses that Cilium's agents publish of each node.
+fn published(snapshot: &Snapshot) -> BTreeMap<String, Vec<IpAddr>> {
+    let of = |value: &Value| -> Vec<IpAddr> {
+        let listed = value.pointer("/spec/addresses").and_then(Value::as_array).into_iter().flatten();
+        let internal = listed.filter(|address| address["type"] != "ExternalIP");
+        internal.filter_map(|address| address["ip"].as_str()?.parse().ok()).collect()
+    };
+    let nodes = snapshot.of("cilium.io", "CiliumNode");
+    nodes.map(|manifest| (manifest.key.name.clone(), of(&manifest.value))).collect()
+}
+
+fn addresses_of(snapshot: &Snapshot, list: &str) -> Vec<IpAddr> {
+    let nodes = snapshot.of("cilium.io", "CiliumNode");
+    let texts = nodes.flat_map(|manifest| {
+        ["ipv4", "ipv6"].map(|family| manifest.value.pointer(&format!("/spec/{list}/{family}")).and_then(Value::as_str))
+    });
+    texts.flatten().filter_map(|text| text.parse().ok()).collect()
+}
+
 /// Ranges that clusters take their own addresses from (RFC 1918, RFC 6598, RFC 4193).
-fn is_private(cidr: Cidr) -> bool {
+fn private() -> IpSet {
     const PRIVATE: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
-    PRIVATE.iter().filter_map(|text| text.parse::<Cidr>().ok()).any(|private| private.contains(cidr))
+    PRIVATE.iter().filter_map(|text| text.parse::<Cidr>().ok()).collect()
 }
 
 /// The addresses of prefixes.

@@ -176,13 +176,17 @@ impl<'i> Intent<'i> {
         }
         let mut peers = within_row(row, peers);
         for known in [Known::Nodes, Known::Pods] {
-            let members = || self.meant(row, known);
+            let members = || {
+                let all = known == Known::Nodes && has(&Change::EveryNode);
+                if all { self.every_node.clone() } else { self.meant(row, known) }
+            };
             if has(&Change::NoExceptions(known)) {
                 let family = row.family.map_or_else(IpSet::all, IpSet::family);
                 peers = peers.union(&members().intersection(&family));
             }
             if has(&Change::AnyFamily(known)) {
-                let others = row.family.map_or_else(IpSet::empty, |family| IpSet::family(family).complement());
+                // Without a family of its own the row got one from its prefixes.
+                let others = row.family.map_or_else(IpSet::all, |family| IpSet::family(family).complement());
                 peers = peers.union(&members().intersection(&others));
             }
         }

@@ -25,6 +25,16 @@ pub(super) fn into<'m>(snapshot: &Snapshot, objects: impl IntoIterator<Item = &'
     let all = Arc::make_mut(&mut next.objects);
     for object in objects {
         let mut object = object.clone();
+        // Both of Calico's groups are one store.
+        let stored = Key { group: "crd.projectcalico.org".to_owned(), ..object.key.clone() };
+        if object.key.group == "projectcalico.org"
+            && let Some(there) = all.get_mut(&stored)
+        {
+            let there = Arc::make_mut(there);
+            merge(&mut there.value["metadata"], &object.value["metadata"]);
+            merge(&mut there.value["spec"], &object.value["spec"]);
+            continue;
+        }
         if let Some(there) = all.get(&object.key) {
             let mut value = there.value.clone();
             merge(&mut value, &object.value);

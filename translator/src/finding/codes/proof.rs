@@ -40,5 +40,29 @@ no labels can be found that no other role has cannot be modelled without a node 
     fix: "State every prefix of nodes and pods in `cluster`, and give `--nodes`.",
 };
 
+/// The cluster that was given does something else.
+pub static CLUSTER_DISAGREES: Code = Code {
+    id: "cluster-disagrees",
+    severity: Severity::Warning,
+    title: "the cluster does something else with the objects than the matrix says",
+    explanation: "With `--snapshot` the objects are proved in two steps: among the nodes and pods of that cluster alone, and \
+together with everything else that is in it. The first was proved. In the second something that is not in the objects \
+decides otherwise: a policy in an earlier tier, a FelixConfiguration of a single node, a setting of the agents that was not \
+stated to `translate`. The message has one packet and the step that decides it; there may be more.",
+    example: "translate --cni calico -f matrix.yaml --snapshot cluster/   # a GlobalNetworkPolicy there allows everything",
+    fix: "Change what the message names, or state it: `--cilium-config`, `--calico-version`, `--dataplane`, `--tier-order`.",
+};
+
+/// The cluster that was given cannot be read.
+pub static SNAPSHOT_UNREADABLE: Code = Code {
+    id: "snapshot-unreadable",
+    severity: Severity::Error,
+    title: "the cluster's manifests cannot be read",
+    explanation: "`--snapshot` takes a file or a folder of manifests, YAML or JSON, as `kubectl get -o yaml` prints them: \
+nodes, pods, namespaces and the CNI's own objects. Nothing of it is guessed, so what cannot be read is an error.",
+    example: "translate --cni calico --preset kubeadm --snapshot notes.txt",
+    fix: "Make the files again, such as with: kubectl get nodes,pods,namespaces -A -o json > cluster.json.",
+};
+
 /// The codes of this part.
-pub static CODES: &[&Code] = &[&PROOF_SKIPPED, &NOT_PROVED, &PROOF_LEAVES_OUT];
+pub static CODES: &[&Code] = &[&PROOF_SKIPPED, &NOT_PROVED, &PROOF_LEAVES_OUT, &CLUSTER_DISAGREES, &SNAPSHOT_UNREADABLE];

@@ -80,8 +80,8 @@ fn walk(
         let mut evaluator = Evaluator::new(&state);
         let applied = format!("{}, {among}", step.title);
         for direction in [Direction::Ingress, Direction::Egress] {
-            let place = proof.place(checker, &state, node, direction, name);
-            let place = Place { ways, applied: &applied, ..place };
+            let place = proof.place(checker, &state, node, (direction, name), ways);
+            let place = Place { applied: &applied, ..place };
             proof.ask(checker, &state, &mut evaluator, &place)?;
         }
     }

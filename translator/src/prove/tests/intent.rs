@@ -11,7 +11,7 @@ use crate::prove::cluster;
 fn admits(text: &str, role: usize, direction: Direction, other: &str, port: u16) -> bool {
     let matrix = matrix(text);
     let (snapshot, _) = cluster::model(&matrix, Some(&nodes()), false);
-    let facts = Facts::of(&matrix, &snapshot.cluster);
+    let facts = Facts::of(&matrix, &snapshot);
     let intent = Intent::new(&matrix, &facts, false);
     let rows = intent.rows(&[role], direction, None).into_iter().map(|row| (row, Vec::new())).collect::<Vec<_>>();
     let mut space = Space::new();
@@ -68,7 +68,7 @@ fn pods_are_selected_by_their_own_and_their_namespaces_labels() {
     let matrix = matrix(MATRIX);
     let (snapshot, missing) = cluster::model(&matrix, None, false);
     assert_eq!(missing, Vec::<usize>::new());
-    let facts = Facts::of(&matrix, &snapshot.cluster);
+    let facts = Facts::of(&matrix, &snapshot);
     let intent = Intent::new(&matrix, &facts, false);
     let metrics = matrix.rows.iter().find(|row| row.purpose == "metrics").expect("the row");
     let cubes = intent.cubes(metrics, &[], Bound::Least);

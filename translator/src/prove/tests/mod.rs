@@ -79,7 +79,7 @@ impl Calico {
 
     fn prove(&self) -> Result<Proof, Defect> {
         let Self { matrix, nodes, options, rendered } = self;
-        prove(Subject { matrix, nodes: nodes.as_deref(), rendered, target: Target::Calico(options) })
+        prove(Subject { matrix, nodes: nodes.as_deref(), snapshot: None, rendered, target: Target::Calico(options) })
     }
 
     fn object(&mut self, title: &str) -> &mut AnyObject {
@@ -111,7 +111,7 @@ impl Cilium {
 
     fn prove(&self) -> Result<Proof, Defect> {
         let Self { matrix, options, rendered } = self;
-        prove(Subject { matrix, nodes: None, rendered, target: Target::Cilium(options) })
+        prove(Subject { matrix, nodes: None, snapshot: None, rendered, target: Target::Cilium(options) })
     }
 }
 

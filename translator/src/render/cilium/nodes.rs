@@ -27,8 +27,10 @@ impl Draft<'_> {
         }
         if by_name == Wanted::All {
             self.every_node(report);
-            if peers.contains(&&Peer::Nodes) || (!report.denies() && is_for_joining(report.row)) {
+            if peers.contains(&&Peer::Nodes) {
                 self.network(report);
+            } else if !report.denies() && is_for_joining(report.row) {
+                self.join(report);
             }
             return;
         }

@@ -18,7 +18,7 @@ proptest! {
         let rendered = render(&case.matrix, case.nodes.as_deref(), &case.options);
         prop_assume!(!rendered.objects.is_empty());
         let target = Target::Calico(&case.options);
-        let subject = Subject { matrix: &case.matrix, nodes: case.nodes.as_deref(), rendered: &rendered, target };
+        let subject = Subject { matrix: &case.matrix, nodes: case.nodes.as_deref(), snapshot: None, rendered: &rendered, target };
         match prove(subject) {
             Ok(proof) => prop_assert!(proof.states > 0, "{:?}", proof.findings),
             Err(defect) => prop_assert!(false, "{defect}"),

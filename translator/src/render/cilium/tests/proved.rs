@@ -17,7 +17,7 @@ proptest! {
         let rendered = render(&matrix, nodes.as_deref(), &options);
         prop_assume!(!rendered.objects.is_empty());
         let target = Target::Cilium(&options);
-        let subject = Subject { matrix: &matrix, nodes: nodes.as_deref(), rendered: &rendered, target };
+        let subject = Subject { matrix: &matrix, nodes: nodes.as_deref(), snapshot: None, rendered: &rendered, target };
         match prove(subject) {
             Ok(proof) => prop_assert!(proof.states > 0, "{:?}", proof.findings),
             Err(defect) => prop_assert!(false, "{defect}"),

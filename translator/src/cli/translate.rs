@@ -75,12 +75,13 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
         Options::Cilium(options) => cilium::render(&expanded, nodes.as_deref(), options),
     };
     // Before the objects are annotated and put into another order, which changes nothing that a CNI reads.
-    let (given, snapshot) = (nodes.as_deref(), snapshot.as_ref());
     let target = match &options {
         Options::Calico(options) => Target::Calico(options),
         Options::Cilium(options) => Target::Cilium(options),
     };
-    let subject = Subject { matrix: &expanded, nodes: given, snapshot, rendered: &rendered, target };
+    let (given, cluster_given) = (nodes.as_deref(), snapshot.as_ref());
+    let subject =
+        Subject { matrix: &expanded, nodes: given, snapshot: cluster_given, rendered: &rendered, target };
     let proof = match proved(args, subject) {
         Ok(proof) => proof,
         Err(exit) => return exit,
@@ -111,10 +112,11 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
         }
     }
     findings.append(&mut rendered.findings);
-    findings.extend(proof.findings);
-    let exit = finish(args, &input, &expanded, &rendered, &findings);
+    findings.extend(proof.findings.iter().cloned());
+    let proved = (proof.states > 0).then(|| Proved { cluster: cluster(args), states: proof.states });
+    let exit = finish(args, &input, &expanded, &rendered, &findings, proved);
     // The process ends here; giving thousands of objects back one by one only makes it end later.
-    std::mem::forget((nodes, rendered));
+    std::mem::forget((nodes, snapshot, rendered));
     exit
 }
 
@@ -327,13 +329,20 @@ fn cilium_options(args: &TranslateArgs, matrix: &Expanded) -> Result<Result<cili
 /// Shows findings, writes the report, and ends without objects.
 fn fail(args: &TranslateArgs, input: Option<&Input>, findings: &[Finding], exit: Exit) -> Exit {
     show(input, findings);
-    match report(args, input, findings, &Rendered::default()) {
+    match report(args, input, findings, &Rendered::default(), None) {
         Ok(()) => exit,
         Err(exit) => exit,
     }
 }
 
-fn finish(args: &TranslateArgs, input: &Input, matrix: &Expanded, rendered: &Rendered, findings: &[Finding]) -> Exit {
+fn finish(
+    args: &TranslateArgs,
+    input: &Input,
+    matrix: &Expanded,
+    rendered: &Rendered,
+    findings: &[Finding],
+    proved: Option<Proved>,
+) -> Exit {
     let lossy = findings.iter().any(|finding| finding.severity() >= Severity::Warning);
     if has_errors(findings) || (args.strict && lossy) {
         return fail(args, Some(input), findings, Exit::Findings);
@@ -359,7 +368,7 @@ fn finish(args: &TranslateArgs, input: &Input, matrix: &Expanded, rendered: &Ren
         }
     };
     show(Some(input), findings);
-    if let Err(exit) = report(args, Some(input), findings, rendered) {
+    if let Err(exit) = report(args, Some(input), findings, rendered, proved) {
         return exit;
     }
     match &args.output {
@@ -390,6 +399,26 @@ struct Report<'a> {
     findings: Vec<show::Json<'a>>,
     rows: Vec<RowFate>,
     objects: Vec<String>,
+    /// Absent where nothing was proved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<Proved>,
+}
+
+/// What was proved.
+#[derive(Serialize)]
+struct Proved {
+    /// Where: among the given nodes, in the given cluster, or in a model.
+    cluster: &'static str,
+    /// How many states of the objects were looked at: all of them, and those on the way.
+    states: usize,
+}
+
+fn cluster(args: &TranslateArgs) -> &'static str {
+    match (&args.snapshot, &args.nodes) {
+        (Some(_), _) => "snapshot",
+        (None, Some(_)) => "nodes",
+        (None, None) => "model",
+    }
 }
 
 #[derive(Serialize)]
@@ -398,7 +427,13 @@ struct RowFate {
     fate: Fate,
 }
 
-fn report(args: &TranslateArgs, input: Option<&Input>, findings: &[Finding], rendered: &Rendered) -> Result<(), Exit> {
+fn report(
+    args: &TranslateArgs,
+    input: Option<&Input>,
+    findings: &[Finding],
+    rendered: &Rendered,
+    proof: Option<Proved>,
+) -> Result<(), Exit> {
     let Some(path) = &args.report else { return Ok(()) };
     let file = input.map(|input| input.file.as_str());
     let report = Report {
@@ -409,6 +444,7 @@ fn report(args: &TranslateArgs, input: Option<&Input>, findings: &[Finding], ren
             .map(|outcome| RowFate { row: outcome.row.to_string(), fate: outcome.fate })
             .collect(),
         objects: rendered.objects.iter().map(|manifest| manifest.object.title()).collect(),
+        proof,
     };
     let text = serde_json::to_string_pretty(&report).map_err(|error| {
         complain(&format!("internal error: the report cannot be written: {error}"));

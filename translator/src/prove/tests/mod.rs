@@ -2,10 +2,12 @@
 
 mod broken_calico;
 mod broken_cilium;
+mod given;
 mod intent;
 
 use crate::finding::has_errors;
 use crate::matrix::{Direction, Expanded, Settings, expand};
+use crate::prove::fleet::Fleet;
 use crate::prove::{Defect, Disagreement, Proof, Subject, Target, prove};
 use crate::render::{AnyObject, Node, Rendered, calico, cilium, read_nodes};
 

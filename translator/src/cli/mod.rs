@@ -3,6 +3,7 @@
 mod args;
 mod input;
 mod other;
+mod report;
 mod translate;
 
 use std::ffi::OsString;

@@ -3,16 +3,15 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use serde::Serialize;
-
 use super::args::{self, Cni, Order, Output, TranslateArgs};
+use super::report::{Proved, cluster, report};
 use super::{Exit, complain, input, other, print, usage};
 use crate::finding::codes::{command as command_codes, matrix as codes, proof as proof_codes};
 use crate::finding::show::{self, Source};
 use crate::finding::{Finding, Severity, has_errors};
 use crate::matrix::{self, Expanded, Settings};
 use crate::prove::{Proof, Subject, Target, prove};
-use crate::render::{Fate, Node, Rendered, calico, cilium, read_nodes};
+use crate::render::{Node, Rendered, calico, cilium, read_nodes};
 use crate::{output, presets};
 
 /// Most findings that are shown; beyond it nobody reads.
@@ -80,8 +79,7 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
         Options::Cilium(options) => Target::Cilium(options),
     };
     let (given, cluster_given) = (nodes.as_deref(), snapshot.as_ref());
-    let subject =
-        Subject { matrix: &expanded, nodes: given, snapshot: cluster_given, rendered: &rendered, target };
+    let subject = Subject { matrix: &expanded, nodes: given, snapshot: cluster_given, rendered: &rendered, target };
     let proof = match proved(args, subject) {
         Ok(proof) => proof,
         Err(exit) => return exit,
@@ -329,7 +327,7 @@ fn cilium_options(args: &TranslateArgs, matrix: &Expanded) -> Result<Result<cili
 /// Shows findings, writes the report, and ends without objects.
 fn fail(args: &TranslateArgs, input: Option<&Input>, findings: &[Finding], exit: Exit) -> Exit {
     show(input, findings);
-    match report(args, input, findings, &Rendered::default(), None) {
+    match report(args, input.map(|input| input.file.as_str()), findings, &Rendered::default(), None) {
         Ok(()) => exit,
         Err(exit) => exit,
     }
@@ -368,7 +366,7 @@ fn finish(
         }
     };
     show(Some(input), findings);
-    if let Err(exit) = report(args, Some(input), findings, rendered, proved) {
+    if let Err(exit) = report(args, Some(&input.file), findings, rendered, proved) {
         return exit;
     }
     match &args.output {
@@ -392,66 +390,4 @@ fn show(input: Option<&Input>, findings: &[Finding]) {
     if findings.len() > MOST_SHOWN {
         let _ = writeln!(stderr, "and {} more findings; --report FILE has all of them", findings.len() - MOST_SHOWN);
     }
-}
-
-#[derive(Serialize)]
-struct Report<'a> {
-    findings: Vec<show::Json<'a>>,
-    rows: Vec<RowFate>,
-    objects: Vec<String>,
-    /// Absent where nothing was proved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proof: Option<Proved>,
-}
-
-/// What was proved.
-#[derive(Serialize)]
-struct Proved {
-    /// Where: among the given nodes, in the given cluster, or in a model.
-    cluster: &'static str,
-    /// How many states of the objects were looked at: all of them, and those on the way.
-    states: usize,
-}
-
-fn cluster(args: &TranslateArgs) -> &'static str {
-    match (&args.snapshot, &args.nodes) {
-        (Some(_), _) => "snapshot",
-        (None, Some(_)) => "nodes",
-        (None, None) => "model",
-    }
-}
-
-#[derive(Serialize)]
-struct RowFate {
-    row: String,
-    fate: Fate,
-}
-
-fn report(
-    args: &TranslateArgs,
-    input: Option<&Input>,
-    findings: &[Finding],
-    rendered: &Rendered,
-    proof: Option<Proved>,
-) -> Result<(), Exit> {
-    let Some(path) = &args.report else { return Ok(()) };
-    let file = input.map(|input| input.file.as_str());
-    let report = Report {
-        findings: findings.iter().map(|finding| show::json(finding, file)).collect(),
-        rows: rendered
-            .outcomes
-            .iter()
-            .map(|outcome| RowFate { row: outcome.row.to_string(), fate: outcome.fate })
-            .collect(),
-        objects: rendered.objects.iter().map(|manifest| manifest.object.title()).collect(),
-        proof,
-    };
-    let text = serde_json::to_string_pretty(&report).map_err(|error| {
-        complain(&format!("internal error: the report cannot be written: {error}"));
-        Exit::Internal
-    })?;
-    output::file(path, &format!("{text}\n")).map_err(|error| {
-        complain(&format!("cannot write {}: {error}", path.display()));
-        Exit::Io
-    })
 }

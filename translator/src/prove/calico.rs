@@ -22,8 +22,8 @@ use super::intent::port_set;
 use super::own::{self, Own};
 use super::{Cluster, Scope, put};
 use crate::matrix::{Action, Direction, Forward, Interfaces, Row};
-use crate::render::calico::{self, Options};
 use crate::render::Rendered;
+use crate::render::calico::{self, Options};
 
 /// Interface of a node where the matrix names none.
 const DEVICE: &str = "eth0";
@@ -218,9 +218,8 @@ impl Proof<'_> {
     ) -> Result<(), Obstacle> {
         let out = checker.bounds(node, Direction::Egress, Some("lo"));
         let back = checker.bounds(node, Direction::Ingress, Some("lo"));
-        let [own_out, own_in] = [Direction::Egress, Direction::Ingress].map(|direction| {
-            own::calico(&mut checker.space, state, state.settings(&node.name), &node.name, direction)
-        });
+        let [own_out, own_in] = [Direction::Egress, Direction::Ingress]
+            .map(|direction| own::calico(&mut checker.space, state, state.settings(&node.name), &node.name, direction));
         let own: IpSet = loopback().union(&node.addresses.iter().copied().collect());
         let space = &mut checker.space;
         let bounds = Bounds {
@@ -261,13 +260,7 @@ impl Proof<'_> {
         }
     }
 
-    fn defect(
-        &self,
-        checker: &Checker<'_>,
-        state: &State,
-        place: &Place<'_>,
-        difference: &Difference,
-    ) -> Obstacle {
+    fn defect(&self, checker: &Checker<'_>, state: &State, place: &Place<'_>, difference: &Difference) -> Obstacle {
         let Some(packet) = checker.sample(difference, place.node) else {
             return Obstacle::Unknown(vec!["a difference without a packet".to_owned()]);
         };

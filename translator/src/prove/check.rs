@@ -160,11 +160,7 @@ impl<'c> Checker<'c> {
             if *way != direction || !of.iter().any(|role| roles.contains(role)) {
                 continue;
             }
-            let cube = Cube {
-                protocols: number(*transport).into(),
-                destination_ports: (*port).into(),
-                ..Cube::any()
-            };
+            let cube = Cube { protocols: number(*transport).into(), destination_ports: (*port).into(), ..Cube::any() };
             let peers = net.map_or_else(IpSet::all, IpSet::from);
             let cube = match direction {
                 Direction::Ingress => Cube { source: peers, ..cube },

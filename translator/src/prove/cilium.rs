@@ -90,7 +90,8 @@ impl Proof<'_> {
             return Ok(state);
         }
         let errors = state.setting_errors.iter().map(ToString::to_string);
-        let unknown = state.unknown.iter().map(|unknown| format!("{}: {}: {}", unknown.object, unknown.path, unknown.what));
+        let unknown =
+            state.unknown.iter().map(|unknown| format!("{}: {}: {}", unknown.object, unknown.path, unknown.what));
         Err(Obstacle::Unknown(errors.chain(unknown).collect()))
     }
 

@@ -45,11 +45,8 @@ pub(super) fn plain(snapshot: &Snapshot, cilium: bool) -> Snapshot {
     cluster.config_maps.clear();
     cluster.daemon_sets.clear();
     let is_published = next.of("cilium.io", "CiliumNode").next().is_some();
-    let nodes: Vec<Manifest> = if cilium && !is_published {
-        next.cluster.nodes.iter().map(published).collect()
-    } else {
-        Vec::new()
-    };
+    let nodes: Vec<Manifest> =
+        if cilium && !is_published { next.cluster.nodes.iter().map(published).collect() } else { Vec::new() };
     put::into(&next, &nodes)
 }
 
@@ -126,7 +123,8 @@ fn pods(matrix: &Expanded, nodes: &[Node], addresses: &mut Addresses) -> (Vec<Na
     for (index, (of, wanted)) in [(None, &plain)].into_iter().chain(selected).enumerate() {
         let Some(labels) = labels::with(&BTreeMap::new(), of.unwrap_or(&plain)) else { continue };
         let named = labels.get(NAMESPACE_NAME).cloned();
-        let name = named.unwrap_or_else(|| if index == 0 { "default".to_owned() } else { format!("namespace-{index}") });
+        let name =
+            named.unwrap_or_else(|| if index == 0 { "default".to_owned() } else { format!("namespace-{index}") });
         if !namespaces.iter().any(|namespace: &Namespace| namespace.name == name) {
             let mut labels = labels;
             labels.insert(NAMESPACE_NAME.to_owned(), name.clone());
@@ -176,7 +174,8 @@ impl Addresses {
         }));
         named.retain(|cidr| !cidr.is_all());
         let free = |texts: &[&str], family: Family| -> Vec<Cidr> {
-            let of_family = texts.iter().filter_map(|text| text.parse::<Cidr>().ok()).filter(|cidr| cidr.family() == family);
+            let of_family =
+                texts.iter().filter_map(|text| text.parse::<Cidr>().ok()).filter(|cidr| cidr.family() == family);
             let fits = |cidr: &Cidr| {
                 let is_taken = taken.iter().any(|address| cidr.contains(Cidr::host(*address)));
                 !is_taken && !named.iter().any(|other| other.overlaps(*cidr))

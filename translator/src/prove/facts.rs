@@ -82,7 +82,11 @@ impl Facts {
 
     /// Addresses of services.
     pub(super) fn services(&self, matrix: &Expanded) -> IpSet {
-        if matrix.cluster.service_cidrs.is_empty() { self.services.clone() } else { prefixes(&matrix.cluster.service_cidrs) }
+        if matrix.cluster.service_cidrs.is_empty() {
+            self.services.clone()
+        } else {
+            prefixes(&matrix.cluster.service_cidrs)
+        }
     }
 
     /// External addresses of nodes: whether a packet from there is the node's depends on how it comes in.

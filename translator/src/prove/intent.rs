@@ -7,9 +7,7 @@ use policy::net::{Cidr, Family};
 use policy::packet::{Cube, IcmpSet, IpSet, Packet, PortSet, ProtocolSet, Region, Space, protocol};
 
 use super::facts::{Facts, loopback, prefixes};
-use crate::matrix::{
-    Action, Direction, Expanded, IcmpMatch, Interfaces, Peer, PortRange, Row, Traffic, Transport,
-};
+use crate::matrix::{Action, Direction, Expanded, IcmpMatch, Interfaces, Peer, PortRange, Row, Traffic, Transport};
 use crate::render::loss::{Change, Known};
 
 /// The rows of a matrix in a cluster.
@@ -58,7 +56,9 @@ impl<'i> Intent<'i> {
             _ => true,
         };
         let all = self.matrix.frame_rows.iter().chain(&self.matrix.rows);
-        all.filter(|row| row.direction == direction && row.roles.iter().any(|role| roles.contains(role))).filter(on).collect()
+        all.filter(|row| row.direction == direction && row.roles.iter().any(|role| roles.contains(role)))
+            .filter(on)
+            .collect()
     }
 
     /// Whether packets of a direction are dropped unless a row admits them.
@@ -112,7 +112,11 @@ impl<'i> Intent<'i> {
                 Direction::Ingress => (false, self.peers(row, &changes, bound)),
                 Direction::Egress => (true, self.peers(row, &changes, bound)),
             };
-            if own { with(IpSet::all(), others) } else { with(others, IpSet::all()) }
+            if own {
+                with(IpSet::all(), others)
+            } else {
+                with(others, IpSet::all())
+            }
             if row.peers.contains(&Peer::Localhost) {
                 let local = within_row(row, loopback());
                 let (source, destination) = if own { (loopback(), local) } else { (local, loopback()) };
@@ -139,7 +143,12 @@ impl<'i> Intent<'i> {
     }
 
     /// The first row that matches a packet.
-    pub(super) fn row_of<'r>(&self, rows: &[(&'r Row, Vec<&Change>)], action: Action, packet: &Packet) -> Option<&'r Row> {
+    pub(super) fn row_of<'r>(
+        &self,
+        rows: &[(&'r Row, Vec<&Change>)],
+        action: Action,
+        packet: &Packet,
+    ) -> Option<&'r Row> {
         let matches = |row: &Row| self.cubes(row, &[], Bound::Most).iter().any(|cube| cube.contains(packet));
         rows.iter().map(|(row, _)| *row).find(|row| row.action == action && matches(row))
     }
@@ -167,8 +176,10 @@ impl<'i> Intent<'i> {
             match change {
                 Change::EveryNode => peers = peers.union(&self.every_node),
                 Change::Network { selector } => {
-                    let others = selector.as_ref().map(|selector| self.facts.nodes(|node| !selector.matches(&node.labels)));
-                    let network = others.map_or_else(|| self.network.clone(), |others| self.network.difference(&others));
+                    let others =
+                        selector.as_ref().map(|selector| self.facts.nodes(|node| !selector.matches(&node.labels)));
+                    let network =
+                        others.map_or_else(|| self.network.clone(), |others| self.network.difference(&others));
                     peers = peers.union(&network);
                 }
                 _ => {}
@@ -252,7 +263,8 @@ fn widens(change: &Change) -> bool {
 
 /// Of the row's family, and not excepted.
 fn within_row(row: &Row, addresses: IpSet) -> IpSet {
-    let addresses = row.family.map_or_else(|| addresses.clone(), |family| addresses.intersection(&IpSet::family(family)));
+    let addresses =
+        row.family.map_or_else(|| addresses.clone(), |family| addresses.intersection(&IpSet::family(family)));
     addresses.difference(&prefixes(&row.except))
 }
 

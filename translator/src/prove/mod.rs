@@ -209,8 +209,7 @@ impl<'c> Cluster<'c> {
 /// Roles without a node, and those that no node could be made for.
 fn roles_left_out(matrix: &Expanded, missing: &[usize], facts: &Facts) -> Option<Finding> {
     let empty = |role: &usize| missing.contains(role) || !facts.nodes.iter().any(|node| node.roles.contains(role));
-    let names: Vec<&str> =
-        (0..matrix.roles.len()).filter(empty).map(|role| matrix.roles[role].name.as_str()).collect();
+    let names: Vec<&str> = (0..matrix.roles.len()).filter(empty).map(|role| matrix.roles[role].name.as_str()).collect();
     (!names.is_empty()).then(|| {
         let message = format!("nothing is proved about nodes of {}", names.join(", "));
         Finding::new(&codes::PROOF_LEAVES_OUT, message)

@@ -70,7 +70,8 @@ pub(super) fn calico(space: &mut Space, state: &State, settings: &Settings, node
 
 /// The same in eBPF (projectcalico/calico:felix/bpf-gpl/tc.c).
 fn ebpf(space: &mut Space, state: &State, settings: &Settings, node: &str, direction: Direction) -> Own {
-    let others: IpSet = state.hosts.nodes.iter().filter(|(name, _)| name != node).map(|(_, address)| *address).collect();
+    let others: IpSet =
+        state.hosts.nodes.iter().filter(|(name, _)| name != node).map(|(_, address)| *address).collect();
     let v4 = IpSet::family(Family::IPv4);
     let ipip = Cube { protocols: IPIP.into(), source: v4.clone(), ..Cube::any() };
     let port = PortSet::from(settings.wireguard_port.value);

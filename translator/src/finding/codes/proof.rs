@@ -65,4 +65,5 @@ nodes, pods, namespaces and the CNI's own objects. Nothing of it is guessed, so 
 };
 
 /// The codes of this part.
-pub static CODES: &[&Code] = &[&PROOF_SKIPPED, &NOT_PROVED, &PROOF_LEAVES_OUT, &CLUSTER_DISAGREES, &SNAPSHOT_UNREADABLE];
+pub static CODES: &[&Code] =
+    &[&PROOF_SKIPPED, &NOT_PROVED, &PROOF_LEAVES_OUT, &CLUSTER_DISAGREES, &SNAPSHOT_UNREADABLE];

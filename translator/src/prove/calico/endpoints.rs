@@ -52,7 +52,8 @@ impl Proof<'_> {
     /// (projectcalico/calico:kube-controllers/pkg/controllers/node/hostendpoints.go).
     fn by_pattern(&self, snapshot: Snapshot) -> Result<Snapshot, Obstacle> {
         let groups = ["crd.projectcalico.org", "projectcalico.org"];
-        let config = groups.into_iter().find_map(|group| snapshot.of(group, "KubeControllersConfiguration").next().cloned());
+        let config =
+            groups.into_iter().find_map(|group| snapshot.of(group, "KubeControllersConfiguration").next().cloned());
         let Some(config) = config else { return Ok(snapshot) };
         let pointer = "/spec/controllers/node/hostEndpoint";
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -74,7 +75,8 @@ impl Proof<'_> {
             let cidrs: Vec<IpNet> = cidrs.iter().filter_map(|cidr| cidr.as_str()?.parse().ok()).collect();
             for node in self.cluster.facts.nodes.iter().filter(|node| selector.matches(&node.labels)) {
                 for name in self.interfaces.iter().filter(|name| pattern.matches(name)) {
-                    let within = |address: &&IpAddr| cidrs.is_empty() || cidrs.iter().any(|cidr| cidr.contains(*address));
+                    let within =
+                        |address: &&IpAddr| cidrs.is_empty() || cidrs.iter().any(|cidr| cidr.contains(*address));
                     let addresses: Vec<IpAddr> = node.addresses.iter().filter(within).copied().collect();
                     let mut labels = json!(node.labels);
                     for (key, value) in template.get("labels").and_then(Value::as_object).into_iter().flatten() {
@@ -110,7 +112,9 @@ impl Proof<'_> {
             };
             let complete = self.interfaces.iter().all(|name| endpoints.iter().any(|endpoint| owns(endpoint, name)));
             let alike = endpoints.iter().all(|endpoint| {
-                (0..roles.len()).filter(|role| roles[*role].selector.matches(&endpoint.labels)).eq(node.roles.iter().copied())
+                (0..roles.len())
+                    .filter(|role| roles[*role].selector.matches(&endpoint.labels))
+                    .eq(node.roles.iter().copied())
                     && self.same_labels(node, endpoint)
                     && self.same_addresses(node, endpoint)
             });
@@ -145,8 +149,7 @@ pub(super) fn standing(endpoint: &HostEndpoint) -> Manifest {
         Owned::Named(name) => Some(name.as_str()),
         Owned::ByAddress => None,
     };
-    let made =
-        Made { labels: json!(endpoint.labels), profiles: &endpoint.profiles, addresses: &endpoint.addresses };
+    let made = Made { labels: json!(endpoint.labels), profiles: &endpoint.profiles, addresses: &endpoint.addresses };
     self::endpoint(&endpoint.key.name, &endpoint.node, interface, made)
 }
 

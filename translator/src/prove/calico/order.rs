@@ -135,9 +135,11 @@ impl<'o> Order<'o> {
     }
 
     fn manifests(&self, length: usize, settings: bool) -> impl Iterator<Item = &'o Manifest> {
-        let kept = self.objects.iter().enumerate().filter(move |(at, (_, shared, _))| {
-            if *shared { settings } else { *at < length }
-        });
+        let kept = self.objects.iter().enumerate().filter(
+            move |(at, (_, shared, _))| {
+                if *shared { settings } else { *at < length }
+            },
+        );
         kept.map(|(_, (.., manifest))| *manifest)
     }
 }

@@ -45,7 +45,8 @@ fn what_is_right_is_proved() {
 fn interfaces_and_node_ports_are_proved() {
     let cluster = "cluster:\n    cni: calico\n    encapsulation: vxlan";
     let text = MATRIX.replace("cluster:", cluster);
-    for enforcement in ["interfaces: [eth0], forward: enforce", "interfaces: [eth0, eth1.7]", "interfaces: [eth0, lo]"] {
+    for enforcement in ["interfaces: [eth0], forward: enforce", "interfaces: [eth0, eth1.7]", "interfaces: [eth0, lo]"]
+    {
         let text = text.replace("enforcement: {", &format!("enforcement: {{{enforcement}, "));
         let endpoints = if enforcement.contains("lo]") { HostEndpoints::Written } else { HostEndpoints::Auto };
         let nodes = (endpoints == HostEndpoints::Written).then(nodes);

@@ -99,7 +99,12 @@ fn many_nodes_are_looked_at_as_few() {
     assert_eq!(names, ["cp-1", "cp-2", "many-000", "w-1", "w-2"]);
     let endpoint = |manifest: &&Manifest| matches!(manifest.object, AnyObject::HostEndpoint(_));
     assert_eq!(fleet.objects.iter().filter(endpoint).count(), 5);
-    let subject =
-        Subject { matrix: &matrix, nodes: Some(&nodes), snapshot: None, rendered: &rendered, target: Target::Calico(&options) };
+    let subject = Subject {
+        matrix: &matrix,
+        nodes: Some(&nodes),
+        snapshot: None,
+        rendered: &rendered,
+        target: Target::Calico(&options),
+    };
     proved(prove(subject));
 }

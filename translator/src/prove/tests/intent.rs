@@ -3,9 +3,9 @@
 use policy::packet::{Packet, Space, Transport, protocol};
 
 use super::*;
+use crate::prove::cluster;
 use crate::prove::facts::Facts;
 use crate::prove::intent::{Bound, Intent};
-use crate::prove::cluster;
 
 /// Whether the rows admit a TCP packet from, or to, the other side.
 fn admits(text: &str, role: usize, direction: Direction, other: &str, port: u16) -> bool {

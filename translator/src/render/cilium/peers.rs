@@ -209,13 +209,7 @@ impl<'a> Draft<'a> {
 
     /// Whether address ranges hold all nodes or all pods, so that these are to be added by identity. Notes where the
     /// ranges hold only some, which they then do not match.
-    pub(super) fn reaches(
-        &mut self,
-        inside: &Inside,
-        list: &[Cidr],
-        who: Known,
-        report: &mut Report<'_>,
-    ) -> bool {
+    pub(super) fn reaches(&mut self, inside: &Inside, list: &[Cidr], who: Known, report: &mut Report<'_>) -> bool {
         let meant = |family: &Family| self.limit.is_none_or(|limit| limit == *family);
         let reach: Vec<(Family, Reach)> = inside
             .families()

@@ -102,8 +102,10 @@ impl AgentConfig {
     /// Every key whose value it does not take.
     pub fn from_data(data: &BTreeMap<String, String>) -> Result<Self, Vec<ConfigError>> {
         let mut config = Self::default();
-        let errors: Vec<ConfigError> =
-            FACTS.iter().filter_map(|(key, ..)| data.get(*key).and_then(|value| config.set(key, value).err())).collect();
+        let errors: Vec<ConfigError> = FACTS
+            .iter()
+            .filter_map(|(key, ..)| data.get(*key).and_then(|value| config.set(key, value).err()))
+            .collect();
         if errors.is_empty() { Ok(config) } else { Err(errors) }
     }
 

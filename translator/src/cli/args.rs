@@ -70,6 +70,10 @@ pub(super) struct TranslateArgs {
     /// Nodes as `kubectl get nodes -o json` (or yaml) prints them; `-` is standard input.
     #[arg(long, value_name = "FILE", help_heading = "Cluster")]
     pub(super) nodes: Option<PathBuf>,
+    /// Manifests of the cluster to prove the objects in: a file, or a folder of .yaml, .yml and .json files. Otherwise they
+    /// are proved among the nodes of --nodes, or in a model with two nodes of each role.
+    #[arg(long, value_name = "FILE|DIR", conflicts_with = "no_prove", help_heading = "Cluster")]
+    pub(super) snapshot: Option<PathBuf>,
 
     /// Output format.
     #[arg(short, long, value_name = "yaml|json|dir=PATH", value_parser = output, default_value = "yaml", help_heading = "Output")]
@@ -89,6 +93,9 @@ pub(super) struct TranslateArgs {
     /// Fail, and write nothing, when the objects admit more or less than the matrix or a lint warns.
     #[arg(long, help_heading = "Output")]
     pub(super) strict: bool,
+    /// Write the objects without holding them to the matrix first.
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_prove: bool,
     /// Write the findings and the fate of each row as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) report: Option<PathBuf>,

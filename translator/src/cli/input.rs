@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use policy::snapshot::{Loader, Snapshot};
 use serde::Deserialize;
 
-use crate::finding::codes::{command as command_codes, matrix as codes};
+use crate::finding::codes::{command as command_codes, matrix as codes, proof as proof_codes};
 use crate::finding::{Code, Finding};
 use crate::yaml::MAX_BYTES;
+
+/// Folders within folders that are looked into.
+const DEEPEST: usize = 16;
 
 /// Reads a matrix, no further than a matrix may be long.
 pub(super) fn matrix(path: &Path) -> Result<String, Finding> {
@@ -19,6 +23,50 @@ pub(super) fn matrix(path: &Path) -> Result<String, Finding> {
 /// Reads a file of any length.
 pub(super) fn text(path: &Path, code: &'static Code) -> Result<String, Finding> {
     read(path, None, code)
+}
+
+/// Reads the manifests of a cluster: a file, or every .yaml, .yml and .json file of a folder and those below it.
+pub(super) fn snapshot(path: &Path) -> Result<Snapshot, Finding> {
+    let code = &proof_codes::SNAPSHOT_UNREADABLE;
+    let mut files = Vec::new();
+    collect(path, &mut files).map_err(|error| {
+        Finding::new(code, format!("{}: {error}", name(path))).help("check the path and its permissions")
+    })?;
+    let mut loader = Loader::default();
+    for file in files {
+        let text = text(&file, code)?;
+        loader.read(&name(&file), &text).map_err(|error| Finding::new(code, error.to_string()))?;
+    }
+    let loaded = loader.finish();
+    if loaded.snapshot.cluster.nodes.is_empty() {
+        let help = "kubectl get nodes,pods,namespaces -A -o json > cluster.json";
+        return Err(Finding::new(code, format!("{}: there is no node in it", name(path))).help(help));
+    }
+    Ok(loaded.snapshot)
+}
+
+/// The files of a folder in the order of their names; links are followed no deeper than folders go.
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut folders = vec![(path.to_owned(), 0)];
+    if path == Path::new("-") || !std::fs::metadata(path)?.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    while let Some((folder, depth)) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let is_manifest = path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
+            if std::fs::metadata(&path)?.is_dir() {
+                if depth < DEEPEST {
+                    folders.push((path, depth + 1));
+                }
+            } else if is_manifest {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(())
 }
 
 /// How a path is shown.

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod input;
 mod other;
+mod report;
 mod translate;
 
 use std::ffi::OsString;

@@ -3,15 +3,15 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use serde::Serialize;
-
 use super::args::{self, Cni, Order, Output, TranslateArgs};
+use super::report::{Proved, cluster, report};
 use super::{Exit, complain, input, other, print, usage};
-use crate::finding::codes::{command as command_codes, matrix as codes};
+use crate::finding::codes::{command as command_codes, matrix as codes, proof as proof_codes};
 use crate::finding::show::{self, Source};
 use crate::finding::{Finding, Severity, has_errors};
 use crate::matrix::{self, Expanded, Settings};
-use crate::render::{Fate, Node, Rendered, calico, cilium, read_nodes};
+use crate::prove::{Proof, Subject, Target, prove};
+use crate::render::{Node, Rendered, calico, cilium, read_nodes};
 use crate::{output, presets};
 
 /// Most findings that are shown; beyond it nobody reads.
@@ -40,6 +40,10 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
         Ok(nodes) => nodes,
         Err(finding) => return fail(args, Some(&input), &[finding], Exit::BadInput),
     };
+    let snapshot = match args.snapshot.as_deref().map(input::snapshot).transpose() {
+        Ok(snapshot) => snapshot,
+        Err(finding) => return fail(args, Some(&input), &[finding], Exit::BadInput),
+    };
     let settings = Settings {
         set: args.set.clone(),
         addons: args.addon.clone(),
@@ -54,17 +58,31 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
     let Some(expanded) = expanded else { return fail(args, Some(&input), &findings, Exit::BadInput) };
     findings.extend(mismatch(&expanded, cni));
     findings.extend(matrix::lint(&expanded));
-    let rendered = match cni {
-        Cni::Calico => calico_options(args, &expanded, nodes.is_some())
-            .map(|options| calico::render(&expanded, nodes.as_deref(), &options)),
+    let options = match cni {
+        Cni::Calico => calico_options(args, &expanded, nodes.is_some()).map(Options::Calico),
         Cni::Cilium => match cilium_options(args, &expanded) {
-            Ok(options) => options.map(|options| cilium::render(&expanded, nodes.as_deref(), &options)),
+            Ok(options) => options.map(Options::Cilium),
             Err(finding) => return fail(args, Some(&input), &[finding], Exit::BadInput),
         },
     };
-    let mut rendered = match rendered {
-        Ok(rendered) => rendered,
+    let options = match options {
+        Ok(options) => options,
         Err(message) => return usage(&message),
+    };
+    let mut rendered = match &options {
+        Options::Calico(options) => calico::render(&expanded, nodes.as_deref(), options),
+        Options::Cilium(options) => cilium::render(&expanded, nodes.as_deref(), options),
+    };
+    // Before the objects are annotated and put into another order, which changes nothing that a CNI reads.
+    let target = match &options {
+        Options::Calico(options) => Target::Calico(options),
+        Options::Cilium(options) => Target::Cilium(options),
+    };
+    let (given, cluster_given) = (nodes.as_deref(), snapshot.as_ref());
+    let subject = Subject { matrix: &expanded, nodes: given, snapshot: cluster_given, rendered: &rendered, target };
+    let proof = match proved(args, subject) {
+        Ok(proof) => proof,
+        Err(exit) => return exit,
     };
     if args.sync_waves {
         for manifest in &mut rendered.objects {
@@ -92,10 +110,38 @@ pub(super) fn run(args: &TranslateArgs) -> Exit {
         }
     }
     findings.append(&mut rendered.findings);
-    let exit = finish(args, &input, &expanded, &rendered, &findings);
+    findings.extend(proof.findings.iter().cloned());
+    let proved = (proof.states > 0).then(|| Proved { cluster: cluster(args), states: proof.states });
+    let exit = finish(args, &input, &expanded, &rendered, &findings, proved);
     // The process ends here; giving thousands of objects back one by one only makes it end later.
-    std::mem::forget((nodes, rendered));
+    std::mem::forget((nodes, snapshot, rendered));
     exit
+}
+
+/// Settings of one of the CNIs.
+enum Options {
+    Calico(calico::Options),
+    Cilium(cilium::Options),
+}
+
+/// Holds the objects to the matrix.
+fn proved(args: &TranslateArgs, subject: Subject<'_>) -> Result<Proof, Exit> {
+    // There is nothing to prove about objects that are not written.
+    if subject.rendered.objects.is_empty() {
+        return Ok(Proof::default());
+    }
+    if args.no_prove {
+        let message = "nothing is proved about these objects, because of `--no-prove`";
+        let findings = vec![Finding::new(&proof_codes::PROOF_SKIPPED, message)];
+        return Ok(Proof { findings, ..Proof::default() });
+    }
+    prove(subject).map_err(|defect| {
+        complain(&format!(
+            "internal error: {defect}\n\nThis is a defect of translate, and nothing is written. Please report it with the \
+             matrix and the command line. --no-prove writes the objects all the same."
+        ));
+        Exit::Internal
+    })
 }
 
 /// The matrix says that the cluster runs another CNI.
@@ -158,6 +204,7 @@ fn conflicts(args: &TranslateArgs, cni: Cni) -> Option<String> {
     let readers = [
         ("--filename", stdin(&args.filename)),
         ("--nodes", stdin(&args.nodes)),
+        ("--snapshot", stdin(&args.snapshot)),
         ("--cilium-config", stdin(&args.cilium.cilium_config)),
     ];
     let readers: Vec<&str> = readers.iter().filter(|(_, reads)| *reads).map(|(name, _)| *name).collect();
@@ -280,13 +327,20 @@ fn cilium_options(args: &TranslateArgs, matrix: &Expanded) -> Result<Result<cili
 /// Shows findings, writes the report, and ends without objects.
 fn fail(args: &TranslateArgs, input: Option<&Input>, findings: &[Finding], exit: Exit) -> Exit {
     show(input, findings);
-    match report(args, input, findings, &Rendered::default()) {
+    match report(args, input.map(|input| input.file.as_str()), findings, &Rendered::default(), None) {
         Ok(()) => exit,
         Err(exit) => exit,
     }
 }
 
-fn finish(args: &TranslateArgs, input: &Input, matrix: &Expanded, rendered: &Rendered, findings: &[Finding]) -> Exit {
+fn finish(
+    args: &TranslateArgs,
+    input: &Input,
+    matrix: &Expanded,
+    rendered: &Rendered,
+    findings: &[Finding],
+    proved: Option<Proved>,
+) -> Exit {
     let lossy = findings.iter().any(|finding| finding.severity() >= Severity::Warning);
     if has_errors(findings) || (args.strict && lossy) {
         return fail(args, Some(input), findings, Exit::Findings);
@@ -312,7 +366,7 @@ fn finish(args: &TranslateArgs, input: &Input, matrix: &Expanded, rendered: &Ren
         }
     };
     show(Some(input), findings);
-    if let Err(exit) = report(args, Some(input), findings, rendered) {
+    if let Err(exit) = report(args, Some(&input.file), findings, rendered, proved) {
         return exit;
     }
     match &args.output {
@@ -336,39 +390,4 @@ fn show(input: Option<&Input>, findings: &[Finding]) {
     if findings.len() > MOST_SHOWN {
         let _ = writeln!(stderr, "and {} more findings; --report FILE has all of them", findings.len() - MOST_SHOWN);
     }
-}
-
-#[derive(Serialize)]
-struct Report<'a> {
-    findings: Vec<show::Json<'a>>,
-    rows: Vec<RowFate>,
-    objects: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct RowFate {
-    row: String,
-    fate: Fate,
-}
-
-fn report(args: &TranslateArgs, input: Option<&Input>, findings: &[Finding], rendered: &Rendered) -> Result<(), Exit> {
-    let Some(path) = &args.report else { return Ok(()) };
-    let file = input.map(|input| input.file.as_str());
-    let report = Report {
-        findings: findings.iter().map(|finding| show::json(finding, file)).collect(),
-        rows: rendered
-            .outcomes
-            .iter()
-            .map(|outcome| RowFate { row: outcome.row.to_string(), fate: outcome.fate })
-            .collect(),
-        objects: rendered.objects.iter().map(|manifest| manifest.object.title()).collect(),
-    };
-    let text = serde_json::to_string_pretty(&report).map_err(|error| {
-        complain(&format!("internal error: the report cannot be written: {error}"));
-        Exit::Internal
-    })?;
-    output::file(path, &format!("{text}\n")).map_err(|error| {
-        complain(&format!("cannot write {}: {error}", path.display()));
-        Exit::Io
-    })
 }

@@ -5,6 +5,7 @@ pub mod cilium;
 pub mod command;
 pub mod lifelines;
 pub mod matrix;
+pub mod proof;
 pub mod shared;
 
 use super::Code;
@@ -12,7 +13,16 @@ use super::Code;
 /// Every code, sorted by id.
 pub fn all() -> Vec<&'static Code> {
     let mut codes: Vec<&'static Code> =
-        [command::CODES, lifelines::CODES, matrix::CODES, shared::CODES, calico::CODES, cilium::CODES].concat();
+        [
+            command::CODES,
+            lifelines::CODES,
+            matrix::CODES,
+            proof::CODES,
+            shared::CODES,
+            calico::CODES,
+            cilium::CODES,
+        ]
+        .concat();
     codes.sort_by_key(|code| code.id);
     codes
 }

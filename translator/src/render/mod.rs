@@ -2,6 +2,7 @@
 
 pub mod calico;
 pub mod cilium;
+pub mod loss;
 mod meta;
 mod nodes;
 
@@ -11,7 +12,9 @@ use policy::{calico::api as calico_api, cilium::api as cilium_api};
 use serde::Serialize;
 
 use crate::finding::Finding;
-use crate::matrix::Origin;
+use crate::matrix::{Direction, Origin};
+
+use loss::Loss;
 
 /// Objects in an order that is safe to apply, what could not be said, and how each row fared.
 #[derive(Debug, Default)]
@@ -22,6 +25,8 @@ pub struct Rendered {
     pub findings: Vec<Finding>,
     /// One entry per row in force and direction, frame rows too.
     pub outcomes: Vec<Outcome>,
+    /// The packets that findings are about which report more or less than the rows say.
+    pub losses: Vec<Loss>,
 }
 
 /// How one row fared.
@@ -29,6 +34,8 @@ pub struct Rendered {
 pub struct Outcome {
     /// The row.
     pub row: Origin,
+    /// Its direction; parts of the frame have a row in each.
+    pub direction: Direction,
     /// How.
     pub fate: Fate,
 }

@@ -65,6 +65,9 @@ struct Sources<'s> {
 impl Sources<'_> {
     fn settings(&mut self, version: Setting<Version>) -> Settings {
         let from_1_19 = version.value >= Version::V1_19;
+        // Older agents do not know the key (cilium/cilium pull request 39872).
+        let extended = self.get("enable-extended-ip-protocols", boolean, false);
+        let extended = Setting { value: extended.value && from_1_19, ..extended };
         Settings {
             host_firewall: self.get("enable-host-firewall", boolean, false),
             enforcement: self.get("enable-policy", enforcement, Enforcement::Default),
@@ -78,7 +81,7 @@ impl Sources<'_> {
             node_selectors: self.get("enable-node-selector-labels", boolean, false),
             non_default_deny: self.get("enable-non-default-deny-policies", boolean, true),
             icmp_rules: self.get("enable-icmp-rules", boolean, true),
-            extended_protocols: self.get("enable-extended-ip-protocols", boolean, false),
+            extended_protocols: extended,
             sctp: self.get("enable-sctp", boolean, false),
             l7_proxy: self.get("enable-l7-proxy", boolean, true),
             icmp_frag_needed: self.get("allow-icmp-frag-needed", boolean, true),
@@ -214,6 +217,14 @@ mod tests {
         assert_eq!(with(Version::V1_19).selected_cluster(), Some("default"));
         assert_eq!(with(Version::V1_19).cidr_matches(), CidrMatchMode { nodes: true, pods: false });
         assert_eq!(with(Version::V1_20).cidr_matches(), CidrMatchMode { nodes: true, pods: true });
+    }
+
+    #[test]
+    fn extended_protocols_came_with_1_19() {
+        let data = [("enable-extended-ip-protocols", "true")];
+        let with = |version| Settings::read(&cluster(&data, &[]), &BTreeMap::new(), Some(version)).0;
+        assert!(!with(Version::OLDEST).extended_protocols.value);
+        assert!(with(Version::V1_19).extended_protocols.value);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{object, shared_metadata, wave};
 use crate::finding::Finding;
 use crate::finding::codes::calico as codes;
 use crate::matrix::{Expanded, Interfaces};
+use crate::render::loss::{Loss, Packets};
 use crate::render::meta::{INTERFACE_LABEL, metadata};
 use crate::render::{AnyObject, Manifest, Node};
 
@@ -30,6 +31,7 @@ pub(super) fn objects(
     options: &Options,
     fleet: &Fleet<'_>,
     findings: &mut Vec<Finding>,
+    losses: &mut Vec<Loss>,
 ) -> Vec<Manifest> {
     let place = |finding: Finding| finding.at("spec.enforcement.interfaces", None);
     if let Interfaces::Named(names) = &matrix.frame.interfaces {
@@ -41,6 +43,8 @@ pub(super) fn objects(
                 let message = format!("eBPF does not police `{name}` unless `bpfDataIfacePattern` names it");
                 let finding = Finding::new(&codes::INTERFACE_OUTSIDE_EBPF, message);
                 findings.push(place(finding.lost("every packet on the interface is admitted")));
+                let packets = Packets::Interface { name: name.clone() };
+                losses.push(Loss { code: &codes::INTERFACE_OUTSIDE_EBPF, packets });
             }
         }
     }

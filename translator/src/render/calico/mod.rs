@@ -35,6 +35,7 @@ use row::{Line, compile, default, list};
 use crate::finding::codes::calico as codes;
 use crate::finding::{Finding, has_errors};
 use crate::matrix::{Default, Direction, Expanded, Row};
+use crate::render::loss::Change;
 use crate::render::meta::{REASON, metadata};
 use crate::render::{AnyObject, Fate, Manifest, Node, Outcome, Rendered};
 
@@ -83,14 +84,16 @@ pub fn render(matrix: &Expanded, nodes: Option<&[Node]>, options: &Options) -> R
     nodeports::write(matrix, options, &mut peers, &mut policies, &mut lines, &mut row_findings);
     policies.close(&mut findings);
     let policies = policies.objects;
-    failsafe::report(matrix, &fleet, options, &failsafes, &mut lines, &mut row_findings);
+    let mut losses = failsafe::report(matrix, &fleet, options, &failsafes, &mut lines, &mut row_findings);
 
-    let outcomes = lines.iter().map(|line| Outcome { row: line.row.origin, fate: line.fate }).collect();
+    let outcome = |line: &Line<'_>| Outcome { row: line.row.origin, direction: line.row.direction, fate: line.fate };
+    let outcomes = lines.iter().map(outcome).collect();
+    losses.extend(lines.into_iter().flat_map(|line| line.losses));
     frame(matrix, options, &failsafes, &mut findings);
-    let endpoints = endpoints::objects(matrix, options, &fleet, &mut findings);
+    let endpoints = endpoints::objects(matrix, options, &fleet, &mut findings, &mut losses);
     findings.append(&mut row_findings);
     if has_errors(&findings) {
-        return Rendered { objects: Vec::new(), findings, outcomes };
+        return Rendered { objects: Vec::new(), findings, outcomes, losses };
     }
     let mut objects = peers.sets.objects(matrix, options.api);
     if !policies.is_empty() {
@@ -101,7 +104,7 @@ pub fn render(matrix: &Expanded, nodes: Option<&[Node]>, options: &Options) -> R
     objects.extend(endpoints);
     // Stable, so that the order within a wave stays the one in which objects were made.
     objects.sort_by_key(|manifest| manifest.wave);
-    Rendered { objects, findings, outcomes }
+    Rendered { objects, findings, outcomes, losses }
 }
 
 /// Reports rows whose peers are nodes that may not be known yet.
@@ -111,6 +114,7 @@ fn joining(failsafes: &failsafe::Lists, lines: &mut [Line<'_>], findings: &mut V
         let row = line.row;
         if line.by_endpoint_only {
             by_endpoint_only.push(row.origin.to_string());
+            line.lose(&codes::NODE_PEERS_BY_ENDPOINT_ONLY, Change::ByEndpoint);
         }
         if line.not_joining && !failsafes.admit(row) {
             line.fate = Fate::Narrower;

@@ -25,7 +25,7 @@ pub(super) fn write(
 ) {
     match matrix.frame.forward {
         Forward::Ignore => report(matrix, lines, findings),
-        Forward::Enforce => enforce(matrix, options, peers, policies, findings),
+        Forward::Enforce => enforce(matrix, options, peers, policies, lines, findings),
     }
 }
 
@@ -65,6 +65,7 @@ fn enforce(
     options: &Options,
     peers: &mut Peers<'_>,
     policies: &mut Policies<'_>,
+    whole: &[Line<'_>],
     findings: &mut Vec<Finding>,
 ) {
     let range = matrix.cluster.node_ports;
@@ -75,7 +76,9 @@ fn enforce(
         return;
     }
     let destination = EntityRule { selector: Some(peers.every_node()), ..EntityRule::default() };
-    let rows: Vec<Row> = matrix.rows.iter().filter_map(|row| narrowed(row, range)).collect();
+    // A row that is left out is left out here too, though the part of it that is about node ports may have a form.
+    let written = whole.iter().filter(|line| line.fate != Fate::Refused).map(|line| line.row);
+    let rows: Vec<Row> = written.filter_map(|row| narrowed(row, range)).collect();
     // What these rows lose was reported when they were written whole.
     let mut lines: Vec<Line<'_>> =
         rows.iter().map(|row| compile(matrix, options, peers, row, &mut Vec::new())).collect();

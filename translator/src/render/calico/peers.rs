@@ -77,8 +77,8 @@ impl From<SelectorError> for Refusal {
 pub(super) struct Resolved {
     /// Forms, ORed.
     pub(super) who: Vec<Who>,
-    /// Names of node peers that also admit what no endpoint claims.
-    pub(super) by_network: Vec<String>,
+    /// Names and selectors of node peers that also admit what no endpoint claims.
+    pub(super) by_network: Vec<(String, LabelSelector)>,
     /// A node peer is matched by endpoints alone.
     pub(super) by_endpoint_only: bool,
     /// A node that is only joining is not matched, and the row is one that it needs.
@@ -169,7 +169,7 @@ impl<'a> Peers<'a> {
                     let others: Vec<usize> = (0..matrix.roles.len()).filter(|other| other != role).collect();
                     let sets = others.into_iter().filter_map(|other| self.role_set(other)).collect();
                     resolved.who.push(self.unclaimed(&terms, sets)?);
-                    resolved.by_network.push(name.clone());
+                    resolved.by_network.push((name.clone(), matrix.roles[*role].selector.clone()));
                 }
             }
             Peer::NodeSelector { name, selector } => {
@@ -178,7 +178,7 @@ impl<'a> Peers<'a> {
                 resolved.who.push(selected(nodes(&terms, set))?);
                 if self.needs_network(row, resolved) {
                     resolved.who.push(self.unclaimed(&terms, Vec::new())?);
-                    resolved.by_network.push(name.clone());
+                    resolved.by_network.push((name.clone(), selector.clone()));
                 }
             }
             Peer::Pods => {

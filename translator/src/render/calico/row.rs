@@ -6,11 +6,12 @@ use policy::net::{Cidr, Family};
 use super::options::Options;
 use super::peers::{MOST_NETS, Peers, Refusal, Resolved, Who};
 use super::rules::{protocols, rules};
-use crate::finding::Finding;
 use crate::finding::codes::calico as codes;
 use crate::finding::codes::shared::OPTIONAL_ROW_LEFT_OUT;
+use crate::finding::{Code, Finding};
 use crate::matrix::{Action, Default, Direction, Expanded, Interfaces, Origin, Peer, Row};
 use crate::render::Fate;
+use crate::render::loss::{Change, Loss, Packets};
 use crate::render::meta::{REASON, ROW};
 
 /// Where a row holds.
@@ -34,6 +35,16 @@ pub(super) struct Line<'a> {
     pub(super) by_endpoint_only: bool,
     /// A joining node needs the row and is not matched.
     pub(super) not_joining: bool,
+    /// What the rules match more or less than the row says.
+    pub(super) losses: Vec<Loss>,
+}
+
+impl Line<'_> {
+    /// Notes a loss, for the proof.
+    pub(super) fn lose(&mut self, code: &'static Code, change: Change) {
+        let packets = Packets::Row { row: self.row.origin, direction: self.row.direction, change };
+        self.losses.push(Loss { code, packets });
+    }
 }
 
 /// Whether packets of a direction are dropped unless a row admits them.
@@ -59,6 +70,7 @@ pub(super) fn compile<'a>(
         fate: Fate::Implied,
         by_endpoint_only: false,
         not_joining: false,
+        losses: Vec::new(),
     };
     if row.action == Action::Allow && !default(matrix, row.direction).deny {
         return line;
@@ -126,6 +138,7 @@ fn losses(row: &Row, resolved: &Resolved, code_left_out: bool, line: &mut Line<'
             Action::Deny => (Fate::Narrower, "dropped"),
         };
         line.fate = fate;
+        line.lose(&codes::ICMP_CODE_LEFT_OUT, Change::AnyIcmpCode);
         findings.push(
             Finding::new(
                 &codes::ICMP_CODE_LEFT_OUT,
@@ -138,7 +151,11 @@ fn losses(row: &Row, resolved: &Resolved, code_left_out: bool, line: &mut Line<'
     }
     if !resolved.by_network.is_empty() {
         line.fate = Fate::Wider;
-        let names = list(&resolved.by_network);
+        for (_, selector) in &resolved.by_network {
+            line.lose(&codes::ROLE_PEER_WIDER, Change::Network { selector: Some(selector.clone()) });
+        }
+        let names: Vec<String> = resolved.by_network.iter().map(|(name, _)| name.clone()).collect();
+        let names = list(&names);
         findings.push(
             Finding::new(
                 &codes::ROLE_PEER_WIDER,

@@ -26,7 +26,7 @@ impl Groups {
         Self(long.map(|(key, name)| (key.clone(), name.clone())).collect())
     }
 
-    /// A group for every named list without exceptions that two or more elements use.
+    /// A group for every named list without exceptions and whole families that two or more elements use.
     pub(super) fn of<'a>(elements: impl Iterator<Item = &'a Element>, prefix: &str) -> Self {
         let mut uses: BTreeMap<(String, Vec<Cidr>), usize> = BTreeMap::new();
         for element in elements {
@@ -84,6 +84,9 @@ impl Groups {
 }
 
 fn key(list: &CidrList) -> Option<(String, Vec<Cidr>)> {
-    let name = list.name.clone().filter(|_| list.except.is_empty())?;
+    // The agent takes the prefixes of length 0 for itself, so that a group that has one does not select by it
+    // (cilium/cilium:daemon/cmd/hostips-sync.go).
+    let whole = list.cidrs.iter().any(|cidr| cidr.is_all());
+    let name = list.name.clone().filter(|_| list.except.is_empty() && !whole)?;
     Some((name, list.cidrs.clone()))
 }

@@ -15,6 +15,7 @@ use crate::finding::codes::cilium::{
 };
 use crate::matrix::{Action, Direction, Forward, Peer, PortRange, Row, Traffic, Transport};
 use crate::render::Fate;
+use crate::render::loss::Change;
 
 /// Port of Cilium's WireGuard (cilium/cilium:pkg/wireguard/types).
 const WIREGUARD: u16 = 51871;
@@ -46,13 +47,13 @@ pub(super) fn node_ports(context: &Context<'_>, sides: &[Side], report: &mut Rep
             "state `kube-proxy-replacement`",
         ),
         (Some(true), Action::Allow) => report.over(
-            &CILIUM_NODE_PORTS_NOT_POLICED,
+            (&CILIUM_NODE_PORTS_NOT_POLICED, [Change::NodePorts]),
             "with kube-proxy replacement host policies do not see node ports",
             "node ports from everyone",
             help,
         ),
         (Some(true), Action::Deny) => report.under(
-            &CILIUM_NODE_PORTS_NOT_POLICED,
+            (&CILIUM_NODE_PORTS_NOT_POLICED, [Change::NodePorts]),
             "with kube-proxy replacement host policies do not see node ports",
             "node ports",
             help,

@@ -59,9 +59,11 @@ pub fn render(matrix: &Expanded, nodes: Option<&[Node]>, options: &Options) -> R
     let context = Context::new(matrix, nodes, options);
     let mut findings = frame::findings(&context);
     let mut rows: Vec<Written<'_>> = Vec::new();
+    let mut losses = Vec::new();
     for row in matrix.rows.iter().chain(&matrix.frame_rows) {
-        let (written, of_row) = row::write(&context, row);
+        let (written, of_row, lost) = row::write(&context, row);
         rows.push(written);
+        losses.extend(lost);
         for finding in of_row {
             add(&mut findings, row, finding);
         }
@@ -70,9 +72,13 @@ pub fn render(matrix: &Expanded, nodes: Option<&[Node]>, options: &Options) -> R
     let objects = objects::objects(&context, &rows);
     findings.extend(frame::names(&objects));
     findings.extend(size::findings(&context, &rows));
-    let outcomes = rows.iter().map(|written| Outcome { row: written.row.origin, fate: written.fate }).collect();
+    let outcome = |written: &Written<'_>| {
+        let Row { origin, direction, .. } = written.row;
+        Outcome { row: *origin, direction: *direction, fate: written.fate }
+    };
+    let outcomes = rows.iter().map(outcome).collect();
     let objects = if has_errors(&findings) { Vec::new() } else { objects };
-    Rendered { objects, findings, outcomes }
+    Rendered { objects, findings, outcomes, losses }
 }
 
 /// Adds a finding of a row. Rows of the frame are not the user's, so one finding speaks for all that lose the same.

@@ -12,6 +12,7 @@ use crate::finding::codes::cilium::{
     ROLE_PEER_WIDER,
 };
 use crate::matrix::{Direction, Peer, Row};
+use crate::render::loss::{Change, Known};
 
 /// Name of the list of the node network's prefixes.
 const NETWORK: &str = "nodes";
@@ -26,13 +27,15 @@ impl Draft<'_> {
         }
         if by_name == Wanted::All {
             self.every_node(report);
-            if peers.contains(&&Peer::Nodes) || (!report.denies() && is_for_joining(report.row)) {
+            if peers.contains(&&Peer::Nodes) {
                 self.network(report);
+            } else if !report.denies() && is_for_joining(report.row) {
+                self.join(report);
             }
             return;
         }
         let list = self.unmatched_ranges();
-        if self.reaches(&self.context.node_addresses, &list, "nodes", report) {
+        if self.reaches(&self.context.node_addresses, &list, Known::Nodes, report) {
             self.every_node(report);
         } else if let Wanted::Some(some) = by_name {
             self.some_nodes(&some, report);
@@ -48,7 +51,7 @@ impl Draft<'_> {
     }
 
     fn every_node(&mut self, report: &mut Report<'_>) {
-        if !self.admits(&self.context.node_addresses, "nodes", report) {
+        if !self.admits(&self.context.node_addresses, Known::Nodes, report) {
             return;
         }
         self.nodes = Nodes::All;
@@ -62,7 +65,7 @@ impl Draft<'_> {
         } else {
             let lost = format!("{} the nodes of the mesh's other clusters", traffic::with_preposition(report.row));
             report.over(
-                &CILIUM_MESH_PEERS_WIDER,
+                (&CILIUM_MESH_PEERS_WIDER, [Change::OtherClusters]),
                 "nodes of other clusters cannot be told from this one's",
                 lost,
                 "set `enable-node-selector-labels: \"true\"` and state `cluster-name`",
@@ -86,7 +89,7 @@ impl Draft<'_> {
     }
 
     fn some_nodes(&mut self, some: &[(String, LabelSelector)], report: &mut Report<'_>) {
-        if !self.admits(&self.context.node_addresses, "nodes", report) {
+        if !self.admits(&self.context.node_addresses, Known::Nodes, report) {
             return;
         }
         let selectors: Vec<&LabelSelector> = some.iter().map(|(_, selector)| selector).collect();
@@ -120,7 +123,7 @@ impl Draft<'_> {
         if self.context.in_mesh() && !self.context.can_mean_this_cluster() {
             let lost = format!("{} such nodes of the mesh's other clusters", traffic::with_preposition(report.row));
             report.over(
-                &CILIUM_MESH_PEERS_WIDER,
+                (&CILIUM_MESH_PEERS_WIDER, [Change::OtherClusters]),
                 "nodes of other clusters cannot be told from this one's",
                 lost,
                 "state `cluster-name`, or set `policy-default-local-cluster: \"true\"`",
@@ -138,7 +141,7 @@ impl Draft<'_> {
             if others.is_empty() { "every other node".to_owned() } else { format!("nodes of {}", quoted(&others)) };
         let lost = format!("{} {who}", traffic::with_preposition(report.row));
         report.over(
-            &ROLE_PEER_WIDER,
+            (&ROLE_PEER_WIDER, [Change::EveryNode]),
             &format!("{} cannot be told from other nodes, so every node is admitted", quoted(&names)),
             lost,
             "set `enable-node-selector-labels: \"true\"`, or `policy-cidr-match-mode: nodes` together with `--nodes`",
@@ -162,7 +165,7 @@ impl Draft<'_> {
                 if self.context.mode.nodes { "every machine" } else { "every machine that is no registered node" };
             let lost = format!("{} {registered} in the node network", traffic::with_preposition(report.row));
             report.over(
-                &CILIUM_JOINING_NODES_WIDER,
+                (&CILIUM_JOINING_NODES_WIDER, [Change::Network { selector: None }]),
                 "a node that is joining has no role yet, so the node network is admitted as well",
                 lost,
                 "leave out `flow` if the row is not needed for joining",

@@ -20,6 +20,7 @@ use crate::finding::codes::cilium::{
     CIDR_MISSES_NODES, CILIUM_EXCEPT_NOT_APPLIED, CILIUM_FAMILY_NOT_EXPRESSIBLE, CILIUM_MESH_PEERS_WIDER,
 };
 use crate::matrix::{Direction, Peer, Row, Traffic};
+use crate::render::loss::{Change, Known};
 
 /// Identities beside nodes, pods and the outside world: only [`Peer::Any`] means them.
 const OTHERS: [&str; 4] = ["health", "ingress", "init", "unmanaged"];
@@ -70,7 +71,7 @@ pub(super) struct Draft<'a> {
     endpoints: Vec<LabelSelector>,
     pub(super) cidrs: Vec<CidrList>,
     /// Nodes or pods in an address range of the row that it does not match.
-    missed: Vec<&'static str>,
+    missed: Vec<Known>,
 }
 
 impl<'a> Draft<'a> {
@@ -150,7 +151,7 @@ impl<'a> Draft<'a> {
         let mode = self.context.mode;
         let list = self.listed(|_| mode.pods);
         if !self.endpoints.contains(&self.every_pod())
-            && self.reaches(&self.context.pod_addresses, &list, "pods", report)
+            && self.reaches(&self.context.pod_addresses, &list, Known::Pods, report)
         {
             self.add_pods(LabelSelector::default(), report);
         }
@@ -166,12 +167,12 @@ impl<'a> Draft<'a> {
         if self.endpoints.contains(&selector) {
             return true;
         }
-        let admitted = self.admits(&self.context.pod_addresses, "pods", report);
+        let admitted = self.admits(&self.context.pod_addresses, Known::Pods, report);
         if admitted {
             if self.context.in_mesh() && !self.context.can_mean_this_cluster() {
                 let lost = format!("{} the pods of the mesh's other clusters", traffic::with_preposition(report.row));
                 report.over(
-                    &CILIUM_MESH_PEERS_WIDER,
+                    (&CILIUM_MESH_PEERS_WIDER, [Change::OtherClusters]),
                     "pods of other clusters cannot be told from this one's",
                     lost,
                     "state `cluster-name`, or set `policy-default-local-cluster: \"true\"`",
@@ -184,7 +185,7 @@ impl<'a> Draft<'a> {
 
     /// Whether peers that Cilium knows by identity are admitted at all, given the row's family and exceptions, which an
     /// identity cannot be held to.
-    pub(super) fn admits(&self, inside: &Inside, who: &str, report: &mut Report<'_>) -> bool {
+    pub(super) fn admits(&self, inside: &Inside, who: Known, report: &mut Report<'_>) -> bool {
         let families = inside.families().iter().filter(|family| self.limit.is_none_or(|limit| limit == **family));
         let reach: Vec<Reach> =
             families.map(|family| inside.reach(&[Cidr::all(*family)], &self.except, *family)).collect();
@@ -197,7 +198,7 @@ impl<'a> Draft<'a> {
         if reach.iter().any(|reach| *reach != Reach::All) {
             let lost = format!("{} excepted addresses of {who}", traffic::with_preposition(report.row));
             report.over(
-                &CILIUM_EXCEPT_NOT_APPLIED,
+                (&CILIUM_EXCEPT_NOT_APPLIED, [Change::NoExceptions(who)]),
                 &format!("the exceptions hold or may hold addresses of {who}, and cannot be applied to them"),
                 lost,
                 "state `spec.cluster.nodeCIDRs` and `podCIDRs` if the exceptions hold none, or name the peers one by one",
@@ -208,13 +209,7 @@ impl<'a> Draft<'a> {
 
     /// Whether address ranges hold all nodes or all pods, so that these are to be added by identity. Notes where the
     /// ranges hold only some, which they then do not match.
-    pub(super) fn reaches(
-        &mut self,
-        inside: &Inside,
-        list: &[Cidr],
-        who: &'static str,
-        report: &mut Report<'_>,
-    ) -> bool {
+    pub(super) fn reaches(&mut self, inside: &Inside, list: &[Cidr], who: Known, report: &mut Report<'_>) -> bool {
         let meant = |family: &Family| self.limit.is_none_or(|limit| limit == *family);
         let reach: Vec<(Family, Reach)> = inside
             .families()
@@ -252,13 +247,13 @@ impl<'a> Draft<'a> {
         if self.missed.is_empty() {
             return;
         }
-        let who = self.missed.join(" and ");
+        let who = self.missed.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
         let lists = self.cidrs.iter().flat_map(|list| list.name.as_deref());
         let names = lists.map(|name| format!("`{name}`")).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
         let names = if names.is_empty() { "its address ranges".to_owned() } else { names.join(", ") };
         let lost = format!("{} {who} in {names}", traffic::with_preposition(report.row));
         report.under(
-            &CIDR_MISSES_NODES,
+            (&CIDR_MISSES_NODES, self.missed.iter().map(|who| Change::NotByPrefix(*who))),
             &format!("{names} may hold addresses of {who}, which address ranges do not match"),
             lost,
             "state `spec.cluster.nodeCIDRs` and `podCIDRs`, or add `nodes` or `pods` to the row if they are meant",
@@ -290,14 +285,14 @@ fn limit(row: &Row) -> Option<Family> {
     if row.traffic.iter().all(of_family) { None } else { Some(family) }
 }
 
-fn family_lost(report: &mut Report<'_>, family: Family, who: &str) {
+fn family_lost(report: &mut Report<'_>, family: Family, who: Known) {
     let other = match family {
         Family::IPv4 => Family::IPv6,
         Family::IPv6 => Family::IPv4,
     };
     let lost = format!("{} {other} addresses of {who}", traffic::with_preposition(report.row));
     report.over(
-        &CILIUM_FAMILY_NOT_EXPRESSIBLE,
+        (&CILIUM_FAMILY_NOT_EXPRESSIBLE, [Change::AnyFamily(who)]),
         &format!("{who} cannot be held to {family}"),
         lost,
         "state that the other family is not in use, or give the node and pod prefixes of one family only",

@@ -7,6 +7,7 @@ use super::{lifelines, peers, traffic};
 use crate::finding::Finding;
 use crate::matrix::{Action, Direction, Expanded, Origin, Row};
 use crate::render::Fate;
+use crate::render::loss::Loss;
 
 /// Flows that the failsafe policy keeps up.
 const FAILSAFE: [&str; 14] = [
@@ -64,22 +65,22 @@ pub(super) fn denied_by_default(matrix: &Expanded, direction: Direction) -> bool
 }
 
 /// Writes a row.
-pub(super) fn write<'a>(context: &Context<'_>, row: &'a Row) -> (Written<'a>, Vec<Finding>) {
+pub(super) fn write<'a>(context: &Context<'_>, row: &'a Row) -> (Written<'a>, Vec<Finding>, Vec<Loss>) {
     let implied = Written { row, fate: Fate::Implied, elements: Vec::new() };
     if row.action == Action::Allow && !denied_by_default(context.matrix, row.direction) {
-        return (implied, Vec::new());
+        return (implied, Vec::new(), Vec::new());
     }
     let mut report = Report::new(row);
     let Some(sides) = peers::sides(context, &mut report) else {
-        return (implied, Vec::new());
+        return (implied, Vec::new(), Vec::new());
     };
     refuse_interfaces(context, &mut report);
     let kinds = traffic::kinds(context, &sides, &mut report);
     lifelines::node_ports(context, &sides, &mut report);
     let refused = report.is_refused();
-    let (fate, findings) = report.finish();
+    let (fate, findings, losses) = report.finish();
     let elements = if refused { Vec::new() } else { combine(&sides, &kinds) };
-    (Written { row, fate, elements }, findings)
+    (Written { row, fate, elements }, findings, losses)
 }
 
 fn combine(sides: &[Side], kinds: &[Kind]) -> Vec<Element> {

@@ -13,6 +13,7 @@ use crate::finding::codes::cilium::{
     CILIUM_SCTP_UNTRACKED, CILIUM_SOURCE_PORTS_IGNORED,
 };
 use crate::matrix::{Direction, IcmpMatch, PortRange, Row, Traffic, Transport};
+use crate::render::loss::Change;
 
 /// `port` of a rule that means every port, and `type` of one that means every type: Cilium keeps an ICMP type where it
 /// keeps a port, and takes 0 for any (cilium/cilium:pkg/policy/l4.go keysForRange, pkg/policy/types Key.WithPort).
@@ -61,7 +62,7 @@ fn losses_of_ports(context: &Context<'_>, report: &mut Report<'_>) {
     if !sources.is_empty() {
         let lost = format!("{} every source port", with_preposition(report.row));
         report.over(
-            &CILIUM_SOURCE_PORTS_IGNORED,
+            (&CILIUM_SOURCE_PORTS_IGNORED, [Change::AnySourcePort]),
             &format!("source ports {} cannot be named", listed(&sources)),
             lost,
             "narrow the peers of the row, or accept it",
@@ -69,7 +70,7 @@ fn losses_of_ports(context: &Context<'_>, report: &mut Report<'_>) {
     }
     if sctp && context.options.config.enable_sctp != Some(true) {
         report.under(
-            &CILIUM_SCTP_UNTRACKED,
+            (&CILIUM_SCTP_UNTRACKED, [Change::Without(Transport::Sctp)]),
             "SCTP rules have no effect unless `enable-sctp` is true",
             "SCTP",
             "set `enable-sctp: \"true\"` and state it",
@@ -108,7 +109,8 @@ fn icmp_fields(context: &Context<'_>, family: Family, types: &[IcmpMatch], repor
     }
     if types.iter().any(|matched| matched.code.is_some() && matched.icmp_type != 0) {
         let lost = format!("{} every code of these ICMP types", with_preposition(report.row));
-        report.over(&CILIUM_ICMP_CODE_IGNORED, "ICMP codes cannot be named", lost, "leave out the codes");
+        let change = (&CILIUM_ICMP_CODE_IGNORED, [Change::AnyIcmpCode]);
+        report.over(change, "ICMP codes cannot be named", lost, "leave out the codes");
     }
     let mut numbers: Vec<u8> = types.iter().map(|matched| matched.icmp_type).collect();
     numbers.sort_unstable();
@@ -117,18 +119,20 @@ fn icmp_fields(context: &Context<'_>, family: Family, types: &[IcmpMatch], repor
         let name =
             if family == Family::IPv4 { "echo replies that answer no ping of the node" } else { "ICMPv6 type 0" };
         report.under(
-            &CILIUM_ICMP_TYPE_ZERO,
+            (&CILIUM_ICMP_TYPE_ZERO, [Change::WithoutIcmp(family, vec![0])]),
             "ICMP type 0 would mean every type and is left out",
             name,
             "remove type 0 from the row; answers to the node's own pings pass without a rule",
         );
         numbers.remove(0);
     }
-    let dropped: Vec<String> =
-        numbers.iter().filter(|number| family == Family::IPv6 && is_dropped(**number)).map(u8::to_string).collect();
+    let dropped: Vec<u8> =
+        numbers.iter().copied().filter(|number| family == Family::IPv6 && is_dropped(*number)).collect();
     if !dropped.is_empty() {
+        let change = (&CILIUM_ICMPV6_TYPE_DROPPED, [Change::WithoutIcmp(family, dropped.clone())]);
+        let dropped: Vec<String> = dropped.iter().map(u8::to_string).collect();
         report.under(
-            &CILIUM_ICMPV6_TYPE_DROPPED,
+            change,
             &format!("ICMPv6 types {} are dropped whatever the policies say", dropped.join(", ")),
             format!("ICMPv6 types {}", dropped.join(", ")),
             "remove the types from the row",
@@ -185,7 +189,7 @@ fn numbered(context: &Context<'_>, number: u8, sides: &[Side], report: &mut Repo
         Direction::Egress => "every protocol and port to the row's peers",
     };
     report.over(
-        &CILIUM_PROTOCOL_WIDER,
+        (&CILIUM_PROTOCOL_WIDER, [Change::AnyProtocol]),
         &format!("protocol {number} cannot be named, so everything is admitted between the node and the row's peers"),
         lost,
         "run Cilium 1.20 with `enable-extended-ip-protocols: \"true\"` and state both, or narrow the peers",

@@ -12,6 +12,7 @@ use crate::render::Fate;
 use crate::render::calico::fleet::Fleet;
 use crate::render::calico::options::{Failsafe, Options};
 use crate::render::calico::row::{Line, from_anyone, list};
+use crate::render::loss::{Loss, Packets};
 
 /// An entry, and the roles on which it admits more than the rows.
 type Beyond = (Entry, Vec<usize>);
@@ -19,7 +20,7 @@ type Beyond = (Entry, Vec<usize>);
 /// Prefixes that a message names before it only counts.
 const MOST_NAMED: usize = 4;
 
-/// Reports how the lists differ from Calico's own, and from the matrix.
+/// Reports how the lists differ from Calico's own, and from the matrix. Returns what they admit beyond that.
 pub(in super::super) fn report(
     matrix: &Expanded,
     fleet: &Fleet<'_>,
@@ -27,7 +28,7 @@ pub(in super::super) fn report(
     lists: &Lists,
     lines: &mut [Line<'_>],
     findings: &mut Vec<Finding>,
-) {
+) -> Vec<Loss> {
     if !matches!(options.failsafe, Failsafe::Keep | Failsafe::Default) {
         let delta: Vec<String> =
             [Direction::Ingress, Direction::Egress].into_iter().filter_map(|way| delta(lists, way)).collect();
@@ -60,9 +61,15 @@ pub(in super::super) fn report(
             line.fate = Fate::Wider;
         }
     }
-    for (direction, beyond) in [Direction::Ingress, Direction::Egress].into_iter().zip(&beyond) {
-        findings.extend(wider(matrix, direction, beyond));
+    let mut losses = Vec::new();
+    for (direction, beyond) in [Direction::Ingress, Direction::Egress].into_iter().zip(beyond) {
+        findings.extend(wider(matrix, direction, &beyond));
+        losses.extend(beyond.into_iter().map(|(Entry { transport, port, net }, roles)| Loss {
+            code: &codes::FAILSAFE_WIDER_THAN_MATRIX,
+            packets: Packets::Failsafe { roles, direction, transport, port, net },
+        }));
     }
+    losses
 }
 
 /// The difference to Calico's own list in words.

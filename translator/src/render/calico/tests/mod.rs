@@ -10,6 +10,7 @@ mod model;
 mod nodeports;
 mod peers;
 mod policies;
+mod proved;
 mod rows;
 mod simulate;
 

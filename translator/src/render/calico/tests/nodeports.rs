@@ -90,6 +90,16 @@ fn rows_that_restrict_forwarded_node_ports_are_reported() {
     assert_eq!(reported, ["spec.rows[0]"]);
 }
 
+/// The part of a row that is about node ports may have a form where the whole has none; the row is left out all the same.
+#[test]
+fn a_row_that_is_left_out_is_left_out_before_dnat_too() {
+    let mut odd = ingress(Traffic::Any, vec![Peer::Pods]);
+    odd.traffic.push(icmp(Family::IPv4, &[(255, None)]));
+    let rendered = rendered(&enforced(vec![Row { optional: true, ..odd }, ingress(tcp(30080), vec![Peer::Any])]));
+    assert_eq!(fate(&rendered, 0), Fate::Refused);
+    assert_eq!(rules(&rendered, "lifeline.test-worker-nodeports").len(), 1);
+}
+
 #[test]
 fn an_open_direction_closes_no_node_ports() {
     let deny = Row { action: Action::Deny, ..ingress(tcp(30080), vec![inline(&["192.168.0.0/16"])]) };

@@ -30,12 +30,17 @@ pub enum ConfigError {
 }
 
 type Setter = fn(&mut AgentConfig, &str) -> Result<(), String>;
+type Getter = fn(&AgentConfig) -> Option<String>;
 
 macro_rules! facts {
     ($($key:literal => $field:ident by $reader:ident),* $(,)?) => {
-        /// Every key, with what takes its value.
-        const FACTS: &[(&str, Setter)] = &[
-            $(($key, |config, value| { config.$field = Some($reader(value)?); Ok(()) })),*
+        /// Every key, with what takes its value and what gives it back.
+        const FACTS: &[(&str, Setter, Getter)] = &[
+            $((
+                $key,
+                |config, value| { config.$field = Some($reader(value)?); Ok(()) },
+                |config| config.$field.as_ref().map(Fact::text),
+            )),*
         ];
     };
 }
@@ -73,7 +78,7 @@ facts! {
 impl AgentConfig {
     /// The keys that [`AgentConfig::set`] takes, sorted.
     pub fn keys() -> impl Iterator<Item = &'static str> {
-        FACTS.iter().map(|(key, _)| *key)
+        FACTS.iter().map(|(key, ..)| *key)
     }
 
     /// States one fact.
@@ -82,7 +87,7 @@ impl AgentConfig {
     ///
     /// The key is none of [`AgentConfig::keys`], or does not take the value.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
-        let Some((key, setter)) = FACTS.iter().find(|(known, _)| *known == key) else {
+        let Some((key, setter, _)) = FACTS.iter().find(|(known, ..)| *known == key) else {
             let known = Self::keys().collect::<Vec<_>>().join(", ");
             return Err(ConfigError::UnknownKey { key: key.to_owned(), known });
         };
@@ -97,9 +102,77 @@ impl AgentConfig {
     /// Every key whose value it does not take.
     pub fn from_data(data: &BTreeMap<String, String>) -> Result<Self, Vec<ConfigError>> {
         let mut config = Self::default();
-        let errors: Vec<ConfigError> =
-            FACTS.iter().filter_map(|(key, _)| data.get(*key).and_then(|value| config.set(key, value).err())).collect();
+        let errors: Vec<ConfigError> = FACTS
+            .iter()
+            .filter_map(|(key, ..)| data.get(*key).and_then(|value| config.set(key, value).err()))
+            .collect();
         if errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// The facts that are stated, as `cilium-config` would hold them.
+    pub(crate) fn stated(&self) -> BTreeMap<String, String> {
+        FACTS.iter().filter_map(|(key, _, get)| Some(((*key).to_owned(), get(self)?))).collect()
+    }
+}
+
+/// A value in the form that `cilium-config` has it in.
+trait Fact {
+    fn text(&self) -> String;
+}
+
+macro_rules! displayed {
+    ($($of:ty),*) => {
+        $(impl Fact for $of {
+            fn text(&self) -> String {
+                self.to_string()
+            }
+        })*
+    };
+}
+
+displayed!(bool, u16, u32, usize, String);
+
+impl Fact for Vec<String> {
+    fn text(&self) -> String {
+        self.join(" ")
+    }
+}
+
+impl Fact for Enforcement {
+    fn text(&self) -> String {
+        match self {
+            Self::Default => "default",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+        .to_owned()
+    }
+}
+
+impl Fact for CidrMatchMode {
+    fn text(&self) -> String {
+        let words = [(self.nodes, "nodes"), (self.pods, "pods")];
+        words.into_iter().filter(|(on, _)| *on).map(|(_, word)| word).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Fact for RoutingMode {
+    fn text(&self) -> String {
+        match self {
+            Self::Tunnel => "tunnel",
+            Self::Native => "native",
+        }
+        .to_owned()
+    }
+}
+
+impl Fact for TunnelProtocol {
+    fn text(&self) -> String {
+        match self {
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+        }
+        .to_owned()
     }
 }
 
@@ -236,11 +309,16 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_sorted_and_every_one_can_be_set() {
+    fn keys_are_sorted_and_every_one_can_be_set_and_given_back() {
         assert!(AgentConfig::keys().is_sorted());
         let values = ["true", "default", "nodes", "vxlan", "tunnel", "1"];
         for key in AgentConfig::keys() {
-            assert!(values.iter().any(|value| AgentConfig::default().set(key, value).is_ok()), "{key}");
+            let taken = values.iter().find_map(|value| {
+                let mut config = AgentConfig::default();
+                config.set(key, value).is_ok().then_some(config)
+            });
+            let config = taken.expect(key);
+            assert_eq!(AgentConfig::from_data(&config.stated()), Ok(config), "{key}");
         }
     }
 }

@@ -140,7 +140,7 @@ fn any_config() -> impl Strategy<Value = AgentConfig> {
 }
 
 prop_compose! {
-    fn any_case()(
+    pub(super) fn any_case()(
         rows in vec(any_row(), 0..8),
         config in any_config(),
         minor in 18..=20_u16,

@@ -5,6 +5,7 @@ mod denies;
 mod laws;
 mod peers;
 mod policies;
+mod proved;
 mod snapshot;
 mod traffic;
 

@@ -108,6 +108,13 @@ fn a_role_that_joins_brings_the_node_network_in() {
 }
 
 #[test]
+fn all_roles_that_join_bring_the_node_network_in_and_say_so() {
+    let outcome = one(with_flow(row(tcp(9345), vec![Peer::Role(0), Peer::Role(1)]), "supervisor"), config());
+    assert_eq!(outcome.admitted(), [NODES, NETWORK]);
+    assert_eq!((outcome.fate(), outcome.codes()), (Fate::Wider, vec!["cilium-joining-nodes-wider"]));
+}
+
+#[test]
 fn a_node_label_that_is_dropped_for_peers_refuses_the_row() {
     let config = AgentConfig { node_labels: Some(vec!["example.com".to_owned()]), ..by_label() };
     let outcome = one(row(tcp(2379), vec![Peer::Role(0)]), config);

@@ -90,6 +90,16 @@ fn a_list_that_is_shared_becomes_a_group_except_in_the_failsafe() {
     assert_eq!(one(excepting, config()).groups().len(), 0, "exceptions cannot be said beside a group");
 }
 
+/// The agent takes 0.0.0.0/0 and ::/0 for itself, so that a group does not select by them: SSH from there would be cut.
+#[test]
+fn a_whole_family_is_never_put_into_a_group() {
+    let anywhere = Peer::Cidrs { name: Some("adminCIDRs".to_owned()), cidrs: cidrs(&["0.0.0.0/0", "2001:db8::/32"]) };
+    let outcome = one(Row { roles: vec![0, 1], ..row(tcp(22), vec![anywhere]) }, config());
+    assert_eq!(outcome.groups().len(), 0);
+    let admitted = outcome.admitted();
+    assert!(admitted.iter().any(|element| element.contains(r#"{"cidr":"0.0.0.0/0"}"#)), "{admitted:?}");
+}
+
 #[test]
 fn names_that_look_alike_as_objects_are_numbered() {
     let peer = |name: &str, range: &str| Peer::Cidrs { name: Some(name.to_owned()), cidrs: cidrs(&[range]) };

@@ -12,12 +12,14 @@
 pub mod calico_apiserver;
 pub mod check;
 pub mod cluster;
+pub mod coverage;
 mod error;
 pub mod kubectl;
 pub mod pki;
 pub mod ports;
 pub mod scratch;
 pub mod server;
+pub mod shrink;
 pub mod upstream;
 pub mod variants;
 pub mod verdicts;

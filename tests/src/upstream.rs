@@ -110,12 +110,8 @@ pub fn vet() -> Result<()> {
     go::formatted(&upstream)?;
     // The other commands only call upstream's main function. Vetting them would take minutes, because it looks at
     // everything beneath them first.
-    let own = [
-        ("stdin", "."),
-        ("calico", "./calico-check"),
-        ("cilium", "./cilium-check"),
-        ("cilium", "./cilium-verdicts"),
-    ];
+    let own =
+        [("stdin", "."), ("calico", "./calico-check"), ("cilium", "./cilium-check"), ("cilium", "./cilium-verdicts")];
     for (module, package) in own {
         go::vet(&upstream.join(module), package)?;
     }

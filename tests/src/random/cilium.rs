@@ -22,6 +22,7 @@ pub fn case(seed: u64, index: u64) -> Value {
     let dice = &mut dice;
     let config = cluster::config(dice);
     let nodes = cluster::nodes(dice);
+    let own: Vec<&Value> = nodes.iter().filter(|node| node.get("cluster").is_none()).collect();
     let api_servers = cluster::api_servers(dice);
     let pods = cluster::pods(dice);
     let groups = cluster::groups(dice);
@@ -29,7 +30,7 @@ pub fn case(seed: u64, index: u64) -> Value {
     let mut case = json!({
         "id": format!("{seed}/{index}"),
         "config": config,
-        "node": nodes[dice.number(..nodes.len().min(4))]["name"],
+        "node": dice.pick(&own)["name"],
         "nodes": nodes,
         "kubeAPIServers": api_servers,
         "pods": pods,

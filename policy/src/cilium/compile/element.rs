@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Context;
 use super::model::{Condition, Element, Peers, Port};
 use super::number;
-use super::ports::{icmps, l7_count, ports};
+use super::ports::{decoded, icmps, l7_count, ports};
 use super::refusal::Fault;
 use crate::cilium::api::{CidrRule, EgressRule, EndpointSelector, IcmpRule, IngressRule, PortRule};
 use crate::cilium::selector::{self, Covering, Entity, Selector};
@@ -24,7 +24,7 @@ pub(super) struct Written<'e> {
     groups: Option<&'e [Value]>,
     services: Option<&'e [Value]>,
     fqdns: Option<&'e [Value]>,
-    requires: Option<&'e [Value]>,
+    requires: Option<&'e [String]>,
     to_ports: &'e [PortRule],
     icmps: &'e [IcmpRule],
     authentication: Option<&'e Value>,
@@ -71,6 +71,11 @@ impl<'e> From<&'e EgressRule> for Written<'e> {
 }
 
 impl Written<'_> {
+    /// Whether it can be decoded, beyond what its type says.
+    pub(super) fn decoded(&self, path: &str) -> Result<(), Fault> {
+        decoded(self.to_ports, self.icmps, path)
+    }
+
     /// Checks it and says what it matches. `host` is whether the rule is for hosts.
     pub(super) fn build(
         &self,

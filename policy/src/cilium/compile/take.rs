@@ -97,6 +97,13 @@ fn policy(manifest: &Manifest, through_api: bool, context: &mut Context<'_>) -> 
         context.unknown(path, "no such field is known");
     }
     let Policy { metadata, spec, specs } = decoded.object;
+    for (path, rule) in rules_of(spec.as_ref(), specs.as_deref()) {
+        for (name, _, list) in lists(rule) {
+            for (index, written) in list.iter().enumerate() {
+                written.decoded(&format!("{path}.{name}[{index}]"))?;
+            }
+        }
+    }
     if metadata.name.is_empty() {
         return Err(Fault::sanitize("metadata.name", "a policy needs a name"));
     }
@@ -105,8 +112,7 @@ fn policy(manifest: &Manifest, through_api: bool, context: &mut Context<'_>) -> 
     }
     let mut parsed = Parsed { rules: Vec::new(), prefixes: Vec::new() };
     let key = Arc::new(manifest.key.clone());
-    let listed = specs.iter().flatten().enumerate().map(|(index, rule)| (format!("specs[{index}]"), rule));
-    for (path, rule) in spec.iter().map(|rule| ("spec".to_owned(), rule)).chain(listed) {
+    for (path, rule) in rules_of(spec.as_ref(), specs.as_deref()) {
         let namespaced = !metadata.namespace.is_empty();
         self::rule(&key, path, rule, namespaced, context, &mut parsed)?;
     }
@@ -139,13 +145,7 @@ fn rule(
     };
     selector::validate::selector(written).map_err(|reason| Fault::sanitize(&path, reason))?;
     let mut elements = Vec::new();
-    let lists: [(&str, bool, Vec<Written<'_>>); 4] = [
-        ("ingress", false, rule.ingress.iter().flatten().map(Written::from).collect()),
-        ("ingressDeny", true, rule.ingress_deny.iter().flatten().map(Written::from).collect()),
-        ("egress", false, rule.egress.iter().flatten().map(Written::from).collect()),
-        ("egressDeny", true, rule.egress_deny.iter().flatten().map(Written::from).collect()),
-    ];
-    for (name, deny, list) in lists {
+    for (name, deny, list) in lists(rule) {
         for (index, written) in list.iter().enumerate() {
             elements.push(written.build(format!("{path}.{name}[{index}]"), deny, host, context)?);
         }
@@ -163,6 +163,25 @@ fn rule(
         parsed.rules.push(Rule { key: Arc::clone(key), path, source: None, subject, default_deny, elements });
     }
     Ok(())
+}
+
+/// `spec` and `specs`, and where each stands.
+fn rules_of<'r>(
+    spec: Option<&'r api::Rule>,
+    specs: Option<&'r [api::Rule]>,
+) -> impl Iterator<Item = (String, &'r api::Rule)> {
+    let listed = specs.into_iter().flatten().enumerate().map(|(index, rule)| (format!("specs[{index}]"), rule));
+    spec.map(|rule| ("spec".to_owned(), rule)).into_iter().chain(listed)
+}
+
+/// The lists of a rule: name, whether it denies, elements.
+fn lists(rule: &api::Rule) -> [(&'static str, bool, Vec<Written<'_>>); 4] {
+    [
+        ("ingress", false, rule.ingress.iter().flatten().map(Written::from).collect()),
+        ("ingressDeny", true, rule.ingress_deny.iter().flatten().map(Written::from).collect()),
+        ("egress", false, rule.egress.iter().flatten().map(Written::from).collect()),
+        ("egressDeny", true, rule.egress_deny.iter().flatten().map(Written::from).collect()),
+    ]
 }
 
 fn count<T>(list: &Option<Vec<T>>) -> usize {

@@ -100,9 +100,12 @@ impl Ipcache {
     }
 
     /// The agent takes the prefixes of length 0 for itself (cilium/cilium:daemon/cmd/hostips-sync.go): no group adds to
-    /// them.
+    /// them. It does so for the families in use; the host can have addresses of the other one all the same.
     fn reserve_world(&mut self) {
         for prefix in [IpNet::V4(Default::default()), IpNet::V6(Default::default())] {
+            if !self.has_family(prefix.addr()) {
+                continue;
+            }
             let world = self.world(prefix.addr());
             self.entries.entry(prefix).and_modify(|labels| *labels = [world].into_iter().collect());
         }

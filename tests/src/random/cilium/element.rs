@@ -84,7 +84,8 @@ pub(super) fn element(dice: &mut Dice, side: Side) -> Value {
         _ => {}
     }
     if !side.deny && dice.chance(3) {
-        element.insert("authentication".to_owned(), json!({"mode": dice.pick(&["required", "disabled"])}));
+        // One mode only: where two differ about a peer and port, the agent cannot make a policy at all.
+        element.insert("authentication".to_owned(), json!({"mode": "required"}));
     }
     Value::Object(element)
 }

@@ -92,7 +92,7 @@ impl Written<'_> {
         if !self.icmps.is_empty() && !self.to_ports.is_empty() {
             return Err(Fault::sanitize(&path, "icmps and toPorts exclude each other in one element"));
         }
-        let mut all = ports(self.to_ports, &format!("{path}.toPorts"), context.settings)?;
+        let mut all = ports(self.to_ports, &format!("{path}.toPorts"), deny, context.settings)?;
         all.extend(icmps(self.icmps, &format!("{path}.icmps"))?);
         let limited = !self.to_ports.is_empty() || !self.icmps.is_empty();
         let ports: Option<Vec<Port>> = limited.then_some(all);
@@ -170,7 +170,9 @@ impl Written<'_> {
             selectors.push(Selector::Cidr(covering.prefix(prefix, &[])));
         }
         for rule in self.cidr_set.unwrap_or_default() {
-            selectors.push(cidr_rule(rule, path, covering, settings.version.value)?);
+            let selector = cidr_rule(rule, path, covering, settings.version.value)?;
+            context.group_of_everyone |= selector == Selector::Everyone;
+            selectors.push(selector);
         }
         self.unknown_peers(path, deny, context, &mut selectors)?;
         Ok(selectors)
@@ -226,9 +228,14 @@ impl Written<'_> {
         Ok(())
     }
 
+    /// The mode of mutual authentication, if one is stated.
+    pub(super) fn authentication(&self) -> Option<&str> {
+        self.authentication.and_then(|authentication| authentication.get("mode")).and_then(Value::as_str)
+    }
+
     /// What a packet has to do besides, where an element allows it.
     fn condition(&self) -> Option<Condition> {
-        let mode = self.authentication.and_then(|authentication| authentication.get("mode")).and_then(Value::as_str);
+        let mode = self.authentication();
         if mode.is_some_and(|mode| mode != "disabled") {
             return Some(Condition::Authentication);
         }

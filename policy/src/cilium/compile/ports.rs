@@ -75,7 +75,8 @@ const ICMP_V6: &[(&str, u16)] = &[
 ];
 
 /// What a `toPorts` list matches; absent when the list is absent or empty, which is everything.
-pub(super) fn ports(rules: &[PortRule], path: &str, settings: &Settings) -> Result<Vec<Port>, Fault> {
+/// Denies have no application-layer rules: what stands there of them is not read.
+pub(super) fn ports(rules: &[PortRule], path: &str, deny: bool, settings: &Settings) -> Result<Vec<Port>, Fault> {
     let mut all = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
         let path = format!("{path}[{index}]");
@@ -83,7 +84,7 @@ pub(super) fn ports(rules: &[PortRule], path: &str, settings: &Settings) -> Resu
         if ports.len() > MOST {
             return Err(Fault::sanitize(&format!("{path}.ports"), format!("more than {MOST} ports")));
         }
-        let dns = l7_count(rule.rules.as_ref(), "dns") > 0;
+        let dns = !deny && l7_count(rule.rules.as_ref(), "dns") > 0;
         for (index, port) in ports.iter().enumerate() {
             all.extend(self::port(port, &format!("{path}.ports[{index}]"), dns, settings)?);
         }

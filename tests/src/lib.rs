@@ -12,12 +12,17 @@
 pub mod calico_apiserver;
 pub mod check;
 pub mod cluster;
+pub mod coverage;
 mod error;
 pub mod kubectl;
+pub mod line_server;
+pub mod live;
 pub mod pki;
 pub mod ports;
+pub mod random;
 pub mod scratch;
 pub mod server;
+pub mod shrink;
 pub mod upstream;
 pub mod variants;
 pub mod verdicts;

@@ -40,6 +40,8 @@ pub enum Program {
     Felix,
     /// Cilium's policy parser, see [`crate::check`].
     CiliumCheck,
+    /// Cilium's policy engine, see [`crate::live::cilium`].
+    CiliumVerdicts,
 }
 
 /// The definitions of one group of custom resources.
@@ -78,6 +80,7 @@ pub fn program(program: Program) -> Result<PathBuf> {
         Program::CalicoApiserver => (Module::Calico, "calico-apiserver"),
         Program::Felix => (Module::Calico, "felix"),
         Program::CiliumCheck => (Module::Cilium, "cilium-check"),
+        Program::CiliumVerdicts => (Module::Cilium, "cilium-verdicts"),
     };
     Ok(built(module)?.join(name))
 }
@@ -107,7 +110,9 @@ pub fn vet() -> Result<()> {
     go::formatted(&upstream)?;
     // The other commands only call upstream's main function. Vetting them would take minutes, because it looks at
     // everything beneath them first.
-    for (module, package) in [("stdin", "."), ("calico", "./calico-check"), ("cilium", "./cilium-check")] {
+    let own =
+        [("stdin", "."), ("calico", "./calico-check"), ("cilium", "./cilium-check"), ("cilium", "./cilium-verdicts")];
+    for (module, package) in own {
         go::vet(&upstream.join(module), package)?;
     }
     Ok(())

@@ -31,6 +31,7 @@
 
 mod address;
 mod cube;
+mod held;
 mod interval;
 mod listing;
 mod ports;
@@ -49,6 +50,7 @@ use protocol::Shape;
 
 pub use address::IpSet;
 pub use cube::Cube;
+pub use held::{Held, SharedSpace};
 pub use ports::{IcmpSet, PortSet};
 pub use protocol::ProtocolSet;
 pub use sample::Preference;

@@ -17,7 +17,7 @@ use crate::packet::{
 use universe::{Mask, Universe};
 
 /// Steps that one evaluation may take, which bounds its memory too; see [`Space::with_budget`].
-const BUDGET: u64 = 10_000_000;
+pub const BUDGET: u64 = 10_000_000;
 
 /// The packets that pass.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,34 +1,34 @@
 //! Host endpoints: objects, and those that calico-kube-controllers is told to create.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::api::{Faults, rule};
 use super::decode::{EndpointPort, EndpointSpec, Protocol};
 use super::{Compiler, Read, api, names, owners};
-use crate::calico::state::{HostEndpoint, Interfaces, Profile, Stage};
+use crate::calico::state::{Endpoints, HostEndpoint, Interfaces, Profile, Stage};
 use crate::calico::{address, endpoint};
 
 impl Compiler<'_> {
     /// Every host endpoint, by name.
-    pub(super) fn endpoints(&mut self, profiles: &BTreeMap<String, Profile>) -> Vec<HostEndpoint> {
+    pub(super) fn endpoints(&mut self, profiles: &BTreeMap<String, Arc<Profile>>) -> Endpoints {
         let mut endpoints = Vec::new();
         for read in self.read::<EndpointSpec>("HostEndpoint") {
             endpoints.extend(self.endpoint(read, profiles));
         }
         let (expected, unknown) = endpoint::automatic(self.snapshot, &endpoints);
-        self.unknown.extend(unknown);
+        self.notes.unknown.extend(unknown);
         endpoints.extend(expected);
         for endpoint in &mut endpoints {
             owners::inherit(&mut endpoint.labels, &endpoint.profiles, profiles);
         }
-        endpoints.sort_by(|left, right| left.key.name.cmp(&right.key.name));
-        endpoints
+        Endpoints::new(endpoints)
     }
 
     fn endpoint(
         &mut self,
         Read { key, object, raw }: Read<EndpointSpec>,
-        profiles: &BTreeMap<String, Profile>,
+        profiles: &BTreeMap<String, Arc<Profile>>,
     ) -> Option<HostEndpoint> {
         if !raw && !self.accept(&key, Stage::Api, api::endpoint(&object)) {
             return None;

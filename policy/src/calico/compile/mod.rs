@@ -7,10 +7,12 @@ mod felix;
 mod hosts;
 mod names;
 mod owners;
+mod parts;
 mod policies;
 mod profiles;
 mod sets;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,9 +21,9 @@ use serde::Deserialize;
 use self::api::Fault;
 use self::decode::{Decoded, SetSpec};
 use self::owners::Owner;
-use self::sets::Sets;
+pub(super) use self::parts::{Memory, Parts};
 use super::address;
-use super::settings::{self, Dataplane, Provenance, Settings, Sourced, Sources};
+use super::settings::{self, Dataplane, Provenance, Settings, Sourced};
 use super::state::{Danger, Refusal, Stage, State, Unknown};
 use super::version::Version;
 use crate::snapshot::{Key, Manifest, Snapshot};
@@ -39,41 +41,7 @@ pub struct Assumptions {
 
 /// Compiles a snapshot.
 pub fn compile(snapshot: &Snapshot, assumptions: &Assumptions) -> State {
-    let version = version(snapshot, assumptions.version);
-    let settings_of = |node| Arc::new(settings::read(snapshot, node, version.value, assumptions.dataplane));
-    let settings = settings_of(None);
-    let node_settings: BTreeMap<_, _> =
-        Sources::nodes(snapshot).map(|node| (node.to_owned(), settings_of(Some(node)))).collect();
-    let mut compiler = Compiler {
-        snapshot,
-        version: version.value,
-        native: assumptions.native,
-        sets: Sets::default(),
-        refused: Vec::new(),
-        unknown: Vec::new(),
-        dangers: Vec::new(),
-    };
-    compiler.note_settings(&version, &settings, &node_settings);
-    let profiles = compiler.profiles();
-    let tiers = compiler.tiers();
-    let endpoints = compiler.endpoints(&profiles);
-    let mut owners: Vec<Owner> = endpoints.iter().map(Owner::of_endpoint).collect();
-    owners.extend(snapshot.cluster.pods.iter().filter_map(|pod| Owner::of_pod(pod, &profiles)));
-    owners.extend(compiler.network_sets(&profiles));
-    let Compiler { sets, refused, unknown, dangers, .. } = compiler;
-    State {
-        sets: sets.resolve(&owners, &snapshot.cluster),
-        hosts: hosts::hosts(&snapshot.cluster, &settings),
-        version,
-        settings,
-        node_settings,
-        tiers,
-        profiles,
-        endpoints,
-        refused,
-        unknown,
-        dangers,
-    }
+    Parts::new(snapshot, assumptions, None, &mut Memory::default()).state()
 }
 
 fn version(snapshot: &Snapshot, given: Option<Version>) -> Sourced<Version> {
@@ -91,10 +59,24 @@ struct Compiler<'s> {
     snapshot: &'s Snapshot,
     version: Version,
     native: bool,
-    sets: Sets,
+    memory: &'s mut Memory,
+    notes: Notes,
+}
+
+/// What is to be said about objects.
+#[derive(Clone, Debug, Default)]
+struct Notes {
     refused: Vec<Refusal>,
     unknown: Vec<Unknown>,
     dangers: Vec<Danger>,
+}
+
+impl Notes {
+    fn extend(&mut self, more: &Self) {
+        self.refused.extend_from_slice(&more.refused);
+        self.unknown.extend_from_slice(&more.unknown);
+        self.dangers.extend_from_slice(&more.dangers);
+    }
 }
 
 /// An object that was decoded.
@@ -105,17 +87,23 @@ struct Read<S> {
     raw: bool,
 }
 
-impl Compiler<'_> {
-    /// Decodes every object of a kind. What is stored (`v1`) counts where both groups hold an object.
+impl<'s> Compiler<'s> {
+    /// Decodes every object of a kind.
     fn read<S>(&mut self, kind: &str) -> Vec<Read<S>>
     where
         S: Default + for<'de> Deserialize<'de>,
     {
-        let mut objects: BTreeMap<(String, String), (&Manifest, bool)> = BTreeMap::new();
+        let manifests = self.manifests(kind);
+        manifests.into_iter().filter_map(|(manifest, raw)| self.decode(manifest, raw)).collect()
+    }
+
+    /// The objects of a kind that count. What is stored (`v1`) does where both groups hold an object.
+    fn manifests(&mut self, kind: &str) -> Vec<(&'s Arc<Manifest>, bool)> {
+        let snapshot = self.snapshot;
+        let mut objects: BTreeMap<(&str, Cow<'_, str>), (&'s Arc<Manifest>, bool)> = BTreeMap::new();
         for (group, raw) in [("crd.projectcalico.org", true), ("projectcalico.org", false)] {
-            for manifest in self.snapshot.of(group, kind) {
-                let name = self.stored_name(kind, &manifest.key.name);
-                let identity = (manifest.key.namespace.clone(), name);
+            for manifest in snapshot.of(group, kind) {
+                let identity = (manifest.key.namespace.as_str(), self.stored_name(kind, &manifest.key.name));
                 if let Some((stored, true)) = objects.get(&identity)
                     && !raw
                 {
@@ -127,7 +115,7 @@ impl Compiler<'_> {
                 objects.insert(identity, (manifest, raw));
             }
         }
-        objects.into_values().filter_map(|(manifest, raw)| self.decode(manifest, raw)).collect()
+        objects.into_values().collect()
     }
 
     fn decode<S>(&mut self, manifest: &Manifest, raw: bool) -> Option<Read<S>>
@@ -152,7 +140,7 @@ impl Compiler<'_> {
                     let reason = "Felix can no longer read any object of this kind, and keeps what it had";
                     self.note(&key, &error.path, reason);
                 }
-                self.refused.push(Refusal { key, stage: Stage::Decode, path: error.path, reason: error.message });
+                self.notes.refused.push(Refusal { key, stage: Stage::Decode, path: error.path, reason: error.message });
                 None
             }
         }
@@ -173,12 +161,12 @@ impl Compiler<'_> {
         }
     }
 
-    fn stored_name(&self, kind: &str, name: &str) -> String {
-        let policy = matches!(kind, "GlobalNetworkPolicy" | "StagedGlobalNetworkPolicy");
-        if policy && !self.version.plain_names() { names::tiered(name) } else { name.to_owned() }
+    fn stored_name<'n>(&self, kind: &str, name: &'n str) -> Cow<'n, str> {
+        let policy = policies::POLICIES.iter().any(|(policy, _)| *policy == kind);
+        if policy && !self.version.plain_names() { names::tiered(name) } else { Cow::Borrowed(name) }
     }
 
-    fn network_sets(&mut self, profiles: &BTreeMap<String, super::state::Profile>) -> Vec<Owner> {
+    fn network_sets(&mut self, profiles: &BTreeMap<String, Arc<super::state::Profile>>) -> Vec<Owner> {
         let mut owners = Vec::new();
         for kind in ["GlobalNetworkSet", "NetworkSet"] {
             for Read { key, object, raw } in self.read::<SetSpec>(kind) {
@@ -206,18 +194,18 @@ impl Compiler<'_> {
             if limit {
                 self.note(key, &path, &reason);
             }
-            self.refused.push(Refusal { key: key.clone(), stage, path, reason });
+            self.notes.refused.push(Refusal { key: key.clone(), stage, path, reason });
         }
         false
     }
 
     fn note(&mut self, key: &Key, path: &str, reason: &str) {
         let (path, reason) = (path.to_owned(), reason.to_owned());
-        self.unknown.push(Unknown { key: Some(key.clone()), path, reason });
+        self.notes.unknown.push(Unknown { key: Some(key.clone()), path, reason });
     }
 
     fn danger(&mut self, key: &Key, path: String, effect: &str) {
-        self.dangers.push(Danger { key: key.clone(), path, effect: effect.to_owned() });
+        self.notes.dangers.push(Danger { key: key.clone(), path, effect: effect.to_owned() });
     }
 
     fn note_settings(
@@ -233,14 +221,14 @@ impl Compiler<'_> {
                 Version::OLDEST,
                 Version::NEWEST
             );
-            self.unknown.push(Unknown { key: None, path: "version".to_owned(), reason });
+            self.notes.unknown.push(Unknown { key: None, path: "version".to_owned(), reason });
         }
         for settings in std::iter::once(settings).chain(node_settings.values()) {
             for (path, texts) in [("settings", &settings.unknown), ("failsafe", &settings.fatal)] {
                 for reason in texts {
                     let unknown = Unknown { key: None, path: path.to_owned(), reason: reason.clone() };
-                    if !self.unknown.contains(&unknown) {
-                        self.unknown.push(unknown);
+                    if !self.notes.unknown.contains(&unknown) {
+                        self.notes.unknown.push(unknown);
                     }
                 }
             }
@@ -250,7 +238,7 @@ impl Compiler<'_> {
                 for (path, reason) in settings::faults(&manifest.value) {
                     if group == "projectcalico.org" {
                         let (key, reason) = (manifest.key.clone(), reason.to_owned());
-                        self.refused.push(Refusal { key, stage: Stage::Api, path, reason });
+                        self.notes.refused.push(Refusal { key, stage: Stage::Api, path, reason });
                     }
                 }
                 if manifest.value.pointer("/spec/nodeSelector").is_some() {

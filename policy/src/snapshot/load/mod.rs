@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use self::document::{Document, documents};
-use super::{Cluster, Key, Manifest, Snapshot, Source};
+use super::{Cluster, Key, Manifest, Objects, Snapshot, Source};
 
 /// Groups whose objects the engines read as written.
 const POLICY_GROUPS: [&str; 3] = ["projectcalico.org", "crd.projectcalico.org", "cilium.io"];
@@ -77,7 +77,7 @@ pub enum LoadError {
 /// Reads manifests, one text after another.
 #[derive(Debug, Default)]
 pub struct Loader {
-    objects: BTreeMap<Key, Arc<Manifest>>,
+    objects: Objects,
     cluster: Cluster,
     seen: BTreeMap<Key, Arc<Source>>,
     loaded: Loaded,
@@ -114,8 +114,8 @@ impl Loader {
             self.cluster.forget(&key);
         }
         if POLICY_GROUPS.contains(&key.group.as_str()) || key.group == "admissionregistration.k8s.io" {
-            let manifest = Manifest { key: key.clone(), version, value: document.value, source: Some(source) };
-            self.objects.insert(key, Arc::new(manifest));
+            let manifest = Manifest { key, version, value: document.value, source: Some(source) };
+            self.objects.insert(Arc::new(manifest));
             return Ok(());
         }
         let taken = raw::take(&mut self.cluster, &key, &document.value).map_err(|mistake| LoadError::Field {

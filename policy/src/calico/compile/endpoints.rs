@@ -80,15 +80,15 @@ fn check(faults: &mut Faults, spec: &EndpointSpec) {
     let interface = &spec.interface_name;
     faults.check(interface.is_empty() || names::is_interface(interface), "spec.interfaceName", "not an interface");
     for (index, profile) in spec.profiles.iter().enumerate() {
-        faults.check(names::is_plain_name(profile), format!("spec.profiles[{index}]"), "not a name");
+        faults.check(names::is_plain_name(profile), format_args!("spec.profiles[{index}]"), "not a name");
     }
     for (index, port) in spec.ports.iter().enumerate() {
         let path = format!("spec.ports[{index}]");
-        faults.check(names::is_plain_name(&port.name), format!("{path}.name"), "not a name");
-        faults.check(port.port > 0, format!("{path}.port"), "not a port");
+        faults.check(names::is_plain_name(&port.name), format_args!("{path}.name"), "not a name");
+        faults.check(port.port > 0, format_args!("{path}.port"), "not a port");
         let protocol = lower(&port.protocol);
         let good = matches!(&protocol, Protocol::Name(_)) && rule::has_ports(&protocol);
-        faults.check(good, format!("{path}.protocol"), "neither tcp nor udp nor sctp");
+        faults.check(good, format_args!("{path}.protocol"), "neither tcp nor udp nor sctp");
     }
 }
 

@@ -52,6 +52,24 @@ pub enum LoadError {
         /// What the reader says, with line and column.
         message: String,
     },
+    /// A text of more bytes than are read.
+    #[error("{file}: {bytes} bytes, and no more than {most} are read; split it into several files")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        most: usize,
+    },
+    /// An object of more values than any API server takes.
+    #[error("{file}:{line}: the object has more than {most} values, which no API server takes", file = at.file, line = at.line)]
+    TooLarge {
+        /// Where.
+        at: Arc<Source>,
+        /// How many it may have.
+        most: usize,
+    },
     /// A document without `apiVersion`, `kind` or `metadata.name`.
     #[error("{file}:{line}: {what}", file = at.file, line = at.line)]
     NoObject {

@@ -13,10 +13,11 @@ use super::state::{HostEndpoint, Interfaces, State};
 use crate::packet::{Exhausted, Held, SharedSpace};
 use crate::snapshot::Snapshot;
 
-/// Entries that a line of engines may gather beyond twice what it began with, before a new line begins.
-const SLACK: usize = 100_000;
-/// Nodes of diagrams, likewise. A node takes some 60 bytes.
-const SLACK_NODES: usize = 2_000_000;
+/// Policies and entries that a line of engines may gather beyond twice what it had when it last forgot what is out of use.
+const SLACK: usize = 1_000;
+const SLACK_ENTRIES: usize = 200_000;
+/// Nodes of diagrams, likewise. A node takes some 60 bytes, and what is remembered about it as much again.
+const SLACK_NODES: usize = 500_000;
 
 /// A compiled snapshot that answers many questions, and from which that of a changed snapshot is made at the cost of the
 /// change. Cheap to clone; the engines before and after a change share what they have in common.
@@ -29,26 +30,39 @@ pub struct Engine {
     parts: Arc<Parts>,
     state: Arc<State>,
     selected: Arc<Selected>,
+    alike: Arc<Vec<Alike>>,
     /// States with the same frame differ in nothing but policies.
     frame: usize,
     line: Arc<Line>,
 }
 
+/// Where the settings of a node are, and its endpoints: their interfaces, and a number for what they have in common.
+type Likeness<'s> = (usize, Vec<(&'s Interfaces, usize)>);
+
+/// Nodes with the same settings, and with endpoints of the same groups on the same interfaces.
+#[derive(Debug)]
+struct Alike {
+    settings: usize,
+    /// The endpoints of one of them: interfaces and position.
+    endpoints: Vec<(Interfaces, usize)>,
+    nodes: Vec<String>,
+}
+
 /// What engines that come from one another share. Everything in it is known by what it was made of.
 struct Line {
-    space: SharedSpace,
     memory: Mutex<Memory>,
     known: Arc<Mutex<Known>>,
     work: Mutex<Work>,
 }
 
-#[derive(Default)]
+/// A space, and what was worked out in it.
 struct Work {
+    space: SharedSpace,
     kept: Kept,
     answers: HashMap<(usize, Asked), Held>,
     frames: usize,
-    /// Sizes after the first answer: entries and nodes.
-    first: Option<(usize, usize)>,
+    /// Sizes when work began: policies, entries, and after the first answer nodes.
+    began: (usize, usize, Option<usize>),
 }
 
 /// All of a question and of the node's place in its state that the answer depends on, within one frame.
@@ -77,12 +91,7 @@ struct Place {
 impl Engine {
     /// Compiles a snapshot.
     pub fn new(snapshot: &Snapshot, assumptions: &Assumptions) -> Self {
-        let line = Arc::new(Line {
-            space: SharedSpace::new(BUDGET),
-            memory: Mutex::default(),
-            known: Arc::default(),
-            work: Mutex::default(),
-        });
+        let line = Arc::new(Line { memory: Mutex::default(), known: Arc::default(), work: Mutex::default() });
         let parts = Parts::new(snapshot, assumptions, None, &mut lock(&line.memory));
         let state = parts.state();
         let selected = Selected::new(&state, None, &line.known);
@@ -90,6 +99,7 @@ impl Engine {
             assumptions: *assumptions,
             snapshot: snapshot.clone(),
             parts: Arc::new(parts),
+            alike: Arc::new(alike(snapshot, &state, &selected)),
             state: Arc::new(state),
             selected: Arc::new(selected),
             frame: 0,
@@ -100,9 +110,7 @@ impl Engine {
     /// The engine of another snapshot, which should have most objects in common with this one's.
     #[must_use]
     pub fn with(&self, snapshot: &Snapshot) -> Self {
-        if self.line.is_full() {
-            return Self::new(snapshot, &self.assumptions);
-        }
+        self.line.tidy();
         let parts = {
             let mut memory = lock(&self.line.memory);
             if !memory.fits(snapshot, &self.assumptions) {
@@ -119,10 +127,13 @@ impl Engine {
             work.frames += 1;
             work.frames
         };
+        let same_nodes = parts.has_nodes_of(&self.parts) && selected.has_groups_of(&self.selected);
+        let alike = if same_nodes { Arc::clone(&self.alike) } else { Arc::new(alike(snapshot, &state, &selected)) };
         Self {
             assumptions: self.assumptions,
             snapshot: snapshot.clone(),
             parts: Arc::new(parts),
+            alike,
             state: Arc::new(state),
             selected: Arc::new(selected),
             frame,
@@ -151,16 +162,16 @@ impl Engine {
         if let Some(known) = work.answers.get(&asked) {
             return Ok(known.clone());
         }
-        let kept = &mut work.kept;
-        let answer = self.line.space.make(|space| passing(&self.state, &self.selected, question, space, kept));
+        let Work { space, kept, .. } = &mut *work;
+        let answer = space.make(|space| passing(&self.state, &self.selected, question, space, kept));
         if answer.is_err() {
             // What was kept while the steps ran out is wrong.
             work.kept = Kept::default();
         }
         let answer = answer?;
         work.answers.insert(asked, answer.clone());
-        if work.first.is_none() {
-            work.first = Some((self.line.entries(&work), self.line.space.size()));
+        if work.began.2.is_none() {
+            work.began.2 = Some(work.space.size());
         }
         Ok(answer)
     }
@@ -168,20 +179,14 @@ impl Engine {
     /// Nodes in groups that no question tells apart but by their own addresses: those with the same policies and settings
     /// on the same interfaces. In the order of names.
     pub fn classes(&self) -> Vec<Vec<&str>> {
-        let mut nodes: BTreeMap<&str, Vec<(&Interfaces, usize)>> = BTreeMap::new();
-        for node in &self.snapshot.cluster.nodes {
-            nodes.entry(&node.name).or_default();
-        }
-        for (position, endpoint) in self.state.endpoints.iter().enumerate() {
-            let lists = self.selected.of_position(&self.state, position);
-            nodes.entry(&endpoint.node).or_default().push((&endpoint.interfaces, lists.id));
-        }
-        let mut classes: HashMap<(usize, Vec<(&Interfaces, usize)>), Vec<&str>> = HashMap::new();
-        for (node, endpoints) in nodes {
-            let settings = std::ptr::from_ref(self.state.settings(node)).addr();
-            classes.entry((settings, endpoints)).or_default().push(node);
+        let mut classes: HashMap<Likeness<'_>, Vec<&str>> = HashMap::new();
+        for Alike { settings, endpoints, nodes } in &*self.alike {
+            let lists = |position: &usize| self.selected.of_position(&self.state, *position).id;
+            let endpoints = endpoints.iter().map(|(interfaces, position)| (interfaces, lists(position))).collect();
+            classes.entry((*settings, endpoints)).or_default().extend(nodes.iter().map(String::as_str));
         }
         let mut classes: Vec<Vec<&str>> = classes.into_values().collect();
+        classes.iter_mut().for_each(|nodes| nodes.sort_unstable());
         classes.sort_unstable();
         classes
     }
@@ -222,21 +227,62 @@ impl Engine {
     }
 }
 
-impl Line {
-    /// Whether so much is out of use that a new line is better.
-    fn is_full(&self) -> bool {
-        let work = lock(&self.work);
-        let (entries, nodes) = work.first.unwrap_or_default();
-        self.entries(&work) > entries * 2 + SLACK || self.space.size() > nodes * 2 + SLACK_NODES
+fn alike(snapshot: &Snapshot, state: &State, selected: &Selected) -> Vec<Alike> {
+    let mut nodes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for node in &snapshot.cluster.nodes {
+        nodes.entry(&node.name).or_default();
     }
+    for (position, endpoint) in state.endpoints.iter().enumerate() {
+        nodes.entry(&endpoint.node).or_default().push(position);
+    }
+    let mut found: HashMap<Likeness<'_>, Alike> = HashMap::new();
+    for (node, positions) in nodes {
+        let settings = std::ptr::from_ref(state.settings(node)).addr();
+        let of = |position: &usize| (&state.endpoints[*position].interfaces, selected.group(*position));
+        let alike = found.entry((settings, positions.iter().map(of).collect())).or_insert_with(|| {
+            let endpoints = positions.iter().map(|position| (state.endpoints[*position].interfaces.clone(), *position));
+            Alike { settings, endpoints: endpoints.collect(), nodes: Vec::new() }
+        });
+        alike.nodes.push(node.to_owned());
+    }
+    found.into_values().collect()
+}
 
-    fn entries(&self, work: &Work) -> usize {
-        work.kept.len() + work.answers.len() + lock(&self.known).len() + lock(&self.memory).len()
+impl Line {
+    /// Forgets what is out of use, where that has become much: the policies of past changes, and the space. Sets that
+    /// somebody holds stay in the old one.
+    fn tidy(&self) {
+        let mut work = lock(&self.work);
+        let (mut memory, mut known) = (lock(&self.memory), lock(&self.known));
+        let entries = |work: &Work, known: &Known| work.kept.len() + work.answers.len() + known.len();
+        let (policies, before, nodes) = work.began;
+        if memory.len() <= policies * 2 + SLACK
+            && entries(&work, &known) <= before * 2 + SLACK_ENTRIES
+            && nodes.is_none_or(|nodes| work.space.size() <= nodes * 2 + SLACK_NODES)
+        {
+            return;
+        }
+        memory.forget();
+        known.forget();
+        *work = Work { frames: work.frames, ..Work::default() };
+        work.began = (memory.len(), entries(&work, &known), None);
+    }
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self {
+            space: SharedSpace::new(BUDGET),
+            kept: Kept::default(),
+            answers: HashMap::new(),
+            frames: 0,
+            began: (0, 0, None),
+        }
     }
 }
 
 impl fmt::Debug for Line {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Line").field("space", &self.space).finish_non_exhaustive()
+        formatter.debug_struct("Line").finish_non_exhaustive()
     }
 }

@@ -17,7 +17,6 @@ pub use cluster::{
 };
 pub use load::{Duplicate, LoadError, Loaded, Loader};
 pub use manifest::{Key, Manifest, Source};
-pub(crate) use objects::Kind;
 pub use objects::Objects;
 
 /// The facts.
@@ -33,7 +32,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Objects of a kind in a group, whatever its version, in the order of their keys.
     pub fn of(&self, group: &str, kind: &str) -> impl Iterator<Item = &Arc<Manifest>> + use<'_> {
-        self.objects.kind(group, kind).into_iter().flat_map(|kind| kind.iter().map(|manifest| &manifest.0))
+        self.objects.of(group, kind)
     }
 
     /// With an object put in, in the place of one with the same key.

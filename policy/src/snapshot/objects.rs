@@ -16,11 +16,11 @@ pub struct Objects {
 }
 
 /// Objects of one group and kind.
-pub(crate) type Kind = Arc<BTreeSet<ByKey>>;
+type Kind = Arc<BTreeSet<ByKey>>;
 
 /// A manifest, found and ordered by its key.
 #[derive(Clone, Debug)]
-pub(crate) struct ByKey(pub(crate) Arc<Manifest>);
+struct ByKey(Arc<Manifest>);
 
 impl Objects {
     /// An object.
@@ -80,9 +80,24 @@ impl Objects {
         self.kinds.is_empty()
     }
 
-    /// The share of a group and kind.
-    pub(crate) fn kind(&self, group: &str, kind: &str) -> Option<&Kind> {
+    /// Objects of a group and kind, in the order of their keys.
+    pub fn of(&self, group: &str, kind: &str) -> impl Iterator<Item = &Arc<Manifest>> + use<'_> {
+        self.kind(group, kind).into_iter().flat_map(|kind| kind.iter().map(|manifest| &manifest.0))
+    }
+
+    fn kind(&self, group: &str, kind: &str) -> Option<&Kind> {
         self.place(group, kind).ok().map(|place| &self.kinds[place])
+    }
+
+    /// Whether the objects of a group and kind are those of another snapshot: not only equal, but the same.
+    pub(crate) fn shares(&self, other: &Self, group: &str, kind: &str) -> bool {
+        match (self.kind(group, kind), other.kind(group, kind)) {
+            (Some(own), Some(other)) => {
+                let same = |(own, other): (&ByKey, &ByKey)| Arc::ptr_eq(&own.0, &other.0);
+                Arc::ptr_eq(own, other) || (own.len() == other.len() && own.iter().zip(other.iter()).all(same))
+            }
+            (own, other) => own.is_none() && other.is_none(),
+        }
     }
 
     fn place(&self, group: &str, kind: &str) -> Result<usize, usize> {
@@ -173,16 +188,12 @@ mod tests {
         let objects: Objects = [("a", "X", "1"), ("b", "X", "1")].iter().map(|(g, k, n)| manifest(g, k, n)).collect();
         let mut next = objects.clone();
         next.insert(manifest("a", "X", "2"));
-        let same = |kind: &str| {
-            let share = |objects: &Objects| objects.kind(kind, "X").cloned().expect("there");
-            Arc::ptr_eq(&share(&objects), &share(&next))
-        };
-        assert_eq!((same("a"), same("b")), (false, true));
+        assert_eq!((objects.shares(&next, "a", "X"), objects.shares(&next, "b", "X")), (false, true));
         assert_eq!((objects.len(), next.len()), (2, 3));
         for name in ["1", "2"] {
             assert!(next.remove(&manifest("a", "X", name).key).is_some());
         }
-        assert!(next.kind("a", "X").is_none() && !next.is_empty());
+        assert!(next.of("a", "X").next().is_none() && !next.is_empty());
         assert!(next.remove(&manifest("a", "X", "1").key).is_none());
     }
 }

@@ -18,8 +18,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use self::api::Fault;
+use self::api::{Fault, Faults};
 use self::decode::{Decoded, SetSpec};
+pub use self::felix::{MAX_ENTRIES, MAX_RULES};
 use self::owners::Owner;
 pub(super) use self::parts::{Memory, Parts};
 use super::address;
@@ -63,6 +64,9 @@ struct Compiler<'s> {
     notes: Notes,
 }
 
+/// An object, and whether it was written to `crd.projectcalico.org/v1`.
+type Written<'s> = (&'s Arc<Manifest>, bool);
+
 /// What is to be said about objects.
 #[derive(Clone, Debug, Default)]
 struct Notes {
@@ -98,9 +102,9 @@ impl<'s> Compiler<'s> {
     }
 
     /// The objects of a kind that count. What is stored (`v1`) does where both groups hold an object.
-    fn manifests(&mut self, kind: &str) -> Vec<(&'s Arc<Manifest>, bool)> {
+    fn manifests(&mut self, kind: &str) -> Vec<Written<'s>> {
         let snapshot = self.snapshot;
-        let mut objects: BTreeMap<(&str, Cow<'_, str>), (&'s Arc<Manifest>, bool)> = BTreeMap::new();
+        let mut objects: BTreeMap<(&str, Cow<'_, str>), Written<'s>> = BTreeMap::new();
         for (group, raw) in [("crd.projectcalico.org", true), ("projectcalico.org", false)] {
             for manifest in snapshot.of(group, kind) {
                 let identity = (manifest.key.namespace.as_str(), self.stored_name(kind, &manifest.key.name));
@@ -171,6 +175,11 @@ impl<'s> Compiler<'s> {
         for kind in ["GlobalNetworkSet", "NetworkSet"] {
             for Read { key, object, raw } in self.read::<SetSpec>(kind) {
                 if !raw && !self.accept(&key, Stage::Api, api::set(&object)) {
+                    continue;
+                }
+                let mut faults = Faults::default();
+                faults.limit(object.spec.nets.len(), MAX_ENTRIES, "spec.nets");
+                if !self.accept(&key, Stage::Felix, faults.into_result()) {
                     continue;
                 }
                 let mut labels = object.metadata.labels;

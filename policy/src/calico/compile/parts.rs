@@ -11,7 +11,10 @@ use super::{Assumptions, Compiler, Notes, hosts, policies, version};
 use crate::calico::settings::{self, Settings, Sourced, Sources};
 use crate::calico::state::{AddressSet, Endpoints, Hosts, Profile, State, Tier};
 use crate::calico::version::Version;
-use crate::snapshot::{Cluster, Kind, Manifest, Snapshot};
+use crate::snapshot::{Cluster, Manifest, Snapshot};
+
+/// Sets with which a memory is still worth keeping.
+const MOST_SETS: usize = 50_000;
 
 /// What objects were made into before, for all states that come from one another.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(in crate::calico) struct Memory {
     /// Policies by the place of their manifest.
     pub(super) policies: HashMap<usize, (Arc<Manifest>, Arc<policies::Part>)>,
 }
+
+type Profiles = Arc<BTreeMap<String, Arc<Profile>>>;
 
 /// A part, and what is to be said about the objects that it is made of.
 #[derive(Debug)]
@@ -44,7 +49,7 @@ pub(in crate::calico) struct Parts {
     snapshot: Snapshot,
     native: bool,
     configuration: Arc<Part<Configuration>>,
-    profiles: Arc<Part<Arc<BTreeMap<String, Arc<Profile>>>>>,
+    profiles: Arc<Part<Profiles>>,
     tiers: Arc<Part<Vec<Tier>>>,
     endpoints: Arc<Part<Arc<Endpoints>>>,
     networks: Arc<Part<Vec<Owner>>>,
@@ -54,14 +59,20 @@ pub(in crate::calico) struct Parts {
 }
 
 impl Memory {
-    /// Whether states of a snapshot can be made with it.
+    /// Whether states of a snapshot should be made with it. Sets are never taken out, so one day there are too many.
     pub(in crate::calico) fn fits(&self, snapshot: &Snapshot, assumptions: &Assumptions) -> bool {
-        self.made_for == Some((version(snapshot, assumptions.version).value, assumptions.native))
+        self.sets.len() <= MOST_SETS
+            && self.made_for == Some((version(snapshot, assumptions.version).value, assumptions.native))
     }
 
-    /// How many objects and sets it holds.
+    /// How many policies it holds.
     pub(in crate::calico) fn len(&self) -> usize {
-        self.sets.len() + self.policies.len()
+        self.policies.len()
+    }
+
+    /// Forgets policies of no snapshot any more.
+    pub(in crate::calico) fn forget(&mut self) {
+        self.policies.retain(|_, (manifest, _)| Arc::strong_count(manifest) > 1);
     }
 }
 
@@ -156,8 +167,17 @@ impl Parts {
             && Arc::ptr_eq(&self.profiles, &before.profiles)
             && Arc::ptr_eq(&self.hosts, &before.hosts)
             && Arc::ptr_eq(&self.owners, &before.owners)
-            && self.snapshot.cluster.slices == before.snapshot.cluster.slices
+            && (Arc::ptr_eq(&self.snapshot.cluster, &before.snapshot.cluster)
+                || self.snapshot.cluster.slices == before.snapshot.cluster.slices)
             && self.tiers.value.iter().map(frame).eq(before.tiers.value.iter().map(frame))
+    }
+
+    /// Whether nodes, their endpoints and their settings are those of another state, from whose parts these come.
+    pub(in crate::calico) fn has_nodes_of(&self, before: &Self) -> bool {
+        Arc::ptr_eq(&self.configuration, &before.configuration)
+            && Arc::ptr_eq(&self.endpoints, &before.endpoints)
+            && (Arc::ptr_eq(&self.snapshot.cluster, &before.snapshot.cluster)
+                || self.snapshot.cluster.nodes == before.snapshot.cluster.nodes)
     }
 
     /// The state that these are the parts of.
@@ -217,9 +237,10 @@ impl Same<'_> {
     fn kinds(&self, kinds: &[&str]) -> bool {
         let Some(before) = self.before else { return false };
         let groups = ["crd.projectcalico.org", "projectcalico.org"];
-        groups.iter().flat_map(|group| kinds.iter().map(move |kind| (group, kind))).all(|(group, kind)| {
-            same_share(before.snapshot.objects.kind(group, kind), self.snapshot.objects.kind(group, kind))
-        })
+        groups
+            .iter()
+            .flat_map(|group| kinds.iter().map(move |kind| (group, kind)))
+            .all(|(group, kind)| before.snapshot.objects.shares(&self.snapshot.objects, group, kind))
     }
 
     /// Whether facts about the cluster are.
@@ -228,16 +249,5 @@ impl Same<'_> {
             let (before, now) = (&before.snapshot.cluster, &self.snapshot.cluster);
             Arc::ptr_eq(before, now) || fact(before) == fact(now)
         })
-    }
-}
-
-fn same_share(before: Option<&Kind>, now: Option<&Kind>) -> bool {
-    match (before, now) {
-        (Some(before), Some(now)) => {
-            Arc::ptr_eq(before, now)
-                || (before.len() == now.len()
-                    && before.iter().zip(now.iter()).all(|(before, now)| Arc::ptr_eq(&before.0, &now.0)))
-        }
-        (before, now) => before.is_none() && now.is_none(),
     }
 }

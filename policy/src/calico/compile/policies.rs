@@ -50,7 +50,7 @@ impl Compiler<'_> {
                 let Some(placed) = &part.placed else { continue };
                 if placed.needs_tier && !tiers.contains_key(&*placed.tier) {
                     let mut faults = Faults::default();
-                    faults.add("spec.tier", format!("the tier `{}` does not exist", placed.tier));
+                    faults.add("spec.tier", format_args!("the tier `{}` does not exist", placed.tier));
                     self.accept(&manifest.key, Stage::Api, faults.into_result());
                     continue;
                 }

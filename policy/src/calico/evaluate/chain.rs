@@ -6,7 +6,7 @@ use super::rule::{Builder, Rules};
 use super::selected::Lists;
 use crate::calico::settings::{FailsafePort, Settings};
 use crate::calico::state::{Class, HostEndpoint, Policy, Side, State};
-use crate::packet::{Cube, IpSet, Label, PortSet, Region, Space, protocol};
+use crate::packet::{Cube, IpSet, Joins, Label, PortSet, Region, Space, protocol};
 
 /// Accepted, and marked so for the chains that follow.
 pub(super) const ACCEPTED: Label = 1;
@@ -87,14 +87,14 @@ impl<'s> Chain<'s> {
             let mut regions = Vec::new();
             for policy in enforced.filter(|policy| policy.rules(self.side).is_some()) {
                 let decided = builder.decided(&Rules::Policy(Arc::clone(policy)), self.side);
-                regions.push((chance(&policy.key.name), decided));
+                regions.push((Joins::chance(&policy.key.name), decided));
             }
             if regions.is_empty() {
                 continue;
             }
             let drops = matches!(self.kind, Kind::Local | Kind::Routed) && !tier.passes;
             let unmatched = if drops { Space::everywhere(DROPPED) } else { rest };
-            let matched = builder.join(&regions, 0);
+            let matched = builder.kept.joins.first_match(builder.space, &regions);
             rest = follow(builder, matched, rest, unmatched);
         }
         rest
@@ -151,11 +151,6 @@ fn follow(builder: &mut Builder<'_>, matched: Region, passed: Region, unmatched:
     let passed = space.within(passed, pass);
     let unmatched = space.without(unmatched, matched);
     space.first_match(&[decided, passed, unmatched])
-}
-
-/// A number by chance that is always the same for a name (Fowler, Noll and Vo, 1a).
-fn chance(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Packets of UDP to a port.

@@ -20,8 +20,9 @@ use super::settings::Dataplane;
 use super::state::State;
 use crate::packet::{Exhausted, PacketSet, Region, Space};
 
-/// Steps that the questions of one [`Evaluator`] may take together, far more than 100,000 rules do.
-pub const BUDGET: u64 = 1 << 32;
+/// Steps that the questions of one [`Evaluator`] may take together, which bounds its memory too; see
+/// [`Space::with_budget`]. Far more than 10,000 rules take.
+pub const BUDGET: u64 = 1 << 28;
 
 /// Answers questions about one state. Rules are built into sets once, and what nodes have in common is worked out once.
 pub struct Evaluator<'s> {

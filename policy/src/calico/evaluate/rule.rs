@@ -13,7 +13,7 @@ use super::selected::Selected;
 use crate::calico::question::Translation;
 use crate::calico::state::{Action, AddressSet, Families, Members, Peer, Policy, Profile, Rule, SetId, Side, State};
 use crate::net::Family;
-use crate::packet::{Cube, IcmpSet, IpSet, Label, PortSet, ProtocolSet, Region, Space, protocol};
+use crate::packet::{Cube, IcmpSet, IpSet, Joins, Label, PortSet, ProtocolSet, Region, Space, protocol};
 
 /// A space in which the rules of one state are put together.
 pub(super) struct Builder<'s> {
@@ -33,8 +33,7 @@ pub(in crate::calico) struct Kept {
     decided: HashMap<(usize, Side), Decided>,
     /// Members of sets within the families of a rule. Equal lists are one list, which the space then builds once.
     addresses: HashMap<(usize, Families), (Arc<AddressSet>, IpSet)>,
-    /// What comes of two regions, the first going before the second.
-    joined: HashMap<(Region, Region), Region>,
+    pub(super) joins: Joins,
 }
 
 struct Decided {
@@ -71,12 +70,9 @@ impl Rules {
 impl Kept {
     /// How many entries it has.
     pub(in crate::calico) fn len(&self) -> usize {
-        self.decided.len() + self.addresses.len() + self.joined.len()
+        self.decided.len() + self.addresses.len() + self.joins.len()
     }
 }
-
-/// Depth at which a tree of regions is halved instead.
-const DEEPEST: usize = 64;
 
 /// One way to satisfy a side of a rule.
 struct Choice {
@@ -118,36 +114,6 @@ impl Builder<'_> {
         self.space.first_match(&regions)
     }
 
-    /// The first of several regions to decide, in order, each with a number by chance that stays with it.
-    ///
-    /// The greatest number is the root, what stands before and after it the branches: when one region is changed, put in
-    /// or taken out, only the roots above it are made anew.
-    pub(super) fn join(&mut self, regions: &[(u64, Region)], depth: usize) -> Region {
-        let root = match regions {
-            [] => return Space::EMPTY,
-            [(_, region)] => return *region,
-            // Numbers that somebody chose could make a list of the tree.
-            _ if depth > DEEPEST => regions.len() / 2,
-            _ => regions.iter().enumerate().max_by_key(|(_, (number, _))| number).map_or(0, |(index, _)| index),
-        };
-        let front = self.join(&regions[..root], depth + 1);
-        let back = self.join(&regions[root + 1..], depth + 1);
-        let front = self.joined(front, regions[root].1);
-        self.joined(front, back)
-    }
-
-    fn joined(&mut self, first: Region, second: Region) -> Region {
-        if first == Space::EMPTY {
-            return second;
-        }
-        if let Some(known) = self.kept.joined.get(&(first, second)) {
-            return *known;
-        }
-        let joined = self.space.or_else(first, second);
-        self.kept.joined.insert((first, second), joined);
-        joined
-    }
-
     fn build(&mut self, rule: &Rule, label: Label) -> Region {
         let protocols = rule.protocol.map_or(ProtocolSet::ALL, ProtocolSet::from);
         let protocols = rule.not_protocol.map_or(protocols, |not| protocols.difference(not.into()));
@@ -157,21 +123,32 @@ impl Builder<'_> {
         let icmp = rule.not_icmp.map_or_else(|| icmp.clone(), |not| icmp.difference(&kinds(not)));
         let sources = self.choices(&rule.source, rule.families);
         let destinations = self.choices(&rule.destination, rule.families);
-        let mut cubes = Vec::new();
-        for source in &sources {
-            for destination in &destinations {
-                let cube = Cube {
-                    source: source.addresses.clone(),
-                    destination: destination.addresses.clone(),
-                    protocols: protocols.intersection(source.protocols).intersection(destination.protocols),
-                    source_ports: source.ports.clone(),
-                    destination_ports: destination.ports.clone(),
-                    icmp: icmp.clone(),
-                };
-                cubes.push(self.cube(&cube, label));
-            }
-        }
-        let mut region = self.space.first_match(&cubes);
+        let any = [Choice { addresses: IpSet::all(), protocols: ProtocolSet::ALL, ports: PortSet::all() }];
+        let mut packets = |sources: &[Choice], destinations: &[Choice]| {
+            let pairs =
+                sources.iter().flat_map(|source| destinations.iter().map(move |destination| (source, destination)));
+            let cubes: Vec<Region> = pairs
+                .map(|(source, destination)| {
+                    let cube = Cube {
+                        source: source.addresses.clone(),
+                        destination: destination.addresses.clone(),
+                        protocols: protocols.intersection(source.protocols).intersection(destination.protocols),
+                        source_ports: source.ports.clone(),
+                        destination_ports: destination.ports.clone(),
+                        icmp: icmp.clone(),
+                    };
+                    self.cube(&cube, label)
+                })
+                .collect();
+            self.space.first_match(&cubes)
+        };
+        let mut region = if sources.len() > 1 && destinations.len() > 1 {
+            // Named ports on both sides: not every pair of their members.
+            let (from, to) = (packets(&sources, &any), packets(&any, &destinations));
+            self.space.within(from, to)
+        } else {
+            packets(&sources, &destinations)
+        };
         for (peer, destination) in [(&rule.source, false), (&rule.destination, true)] {
             for id in peer.service.into_iter() {
                 let service = self.pairs(id, destination);

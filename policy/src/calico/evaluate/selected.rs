@@ -26,7 +26,11 @@ pub(in crate::calico) struct Lists {
     pub(super) tiers: Vec<Vec<Arc<Policy>>>,
 }
 
-/// What was found out about groups before. Policies must outlive it, because it knows them by their place.
+/// Places of policies by tier, and profiles.
+type Listed = (Vec<Vec<usize>>, Vec<String>);
+
+/// What was found out about groups before. Each entry keeps the policies that it is known by, so that their places stand
+/// for nothing else.
 #[derive(Default)]
 pub(in crate::calico) struct Known {
     /// Groups by the labels that count and the profiles.
@@ -34,8 +38,10 @@ pub(in crate::calico) struct Known {
     labels: Vec<BTreeMap<String, String>>,
     profiles: Vec<Vec<String>>,
     /// Whether a policy selects a group.
-    matches: HashMap<(usize, usize), bool>,
-    ids: HashMap<(Vec<Vec<usize>>, Vec<String>), usize>,
+    matches: HashMap<(usize, usize), (Arc<Policy>, bool)>,
+    lists: HashMap<Listed, Arc<Lists>>,
+    /// Numbers of lists are given once.
+    next: usize,
 }
 
 impl Selected {
@@ -71,11 +77,21 @@ impl Selected {
         self.of_position(state, position + offset)
     }
 
+    /// The group of the endpoint at a position. Its number means the same in all states with the same [`Known`].
+    pub(in crate::calico) fn group(&self, position: usize) -> usize {
+        self.groups[position]
+    }
+
+    /// Whether the groups are those of another state, taken over.
+    pub(in crate::calico) fn has_groups_of(&self, before: &Self) -> bool {
+        Arc::ptr_eq(&self.groups, &before.groups)
+    }
+
     /// The policies of the endpoint at a position.
     pub(in crate::calico) fn of_position(&self, state: &State, position: usize) -> Arc<Lists> {
         let group = self.groups[position];
         let mut lists = lock(&self.lists);
-        Arc::clone(lists.entry(group).or_insert_with(|| Arc::new(lock(&self.known).lists(state, group))))
+        Arc::clone(lists.entry(group).or_insert_with(|| lock(&self.known).lists(state, group)))
     }
 }
 
@@ -92,25 +108,35 @@ impl Known {
         group
     }
 
-    fn lists(&mut self, state: &State, group: usize) -> Lists {
-        let Self { labels, profiles, matches, ids, .. } = self;
+    fn lists(&mut self, state: &State, group: usize) -> Arc<Lists> {
+        let Self { labels, profiles, matches, lists, next, .. } = self;
         let labels = &labels[group];
         let mut selects = |policy: &&Arc<Policy>| {
-            let place = Arc::as_ptr(policy).addr();
-            *matches.entry((place, group)).or_insert_with(|| policy.selector.matches(labels))
+            let found = || (Arc::clone(policy), policy.selector.matches(labels));
+            matches.entry((Arc::as_ptr(policy).addr(), group)).or_insert_with(found).1
         };
         let tiers: Vec<Vec<Arc<Policy>>> = (state.tiers.iter())
             .map(|tier| tier.policies.iter().filter(&mut selects).map(Arc::clone).collect())
             .collect();
         let places = |policies: &Vec<Arc<Policy>>| policies.iter().map(|policy| Arc::as_ptr(policy).addr()).collect();
-        let next = ids.len();
-        let id = *ids.entry((tiers.iter().map(places).collect(), profiles[group].clone())).or_insert(next);
-        Lists { id, tiers }
+        let key = (tiers.iter().map(places).collect(), profiles[group].clone());
+        let found = lists.entry(key).or_insert_with(|| {
+            *next += 1;
+            Arc::new(Lists { id: *next, tiers })
+        });
+        Arc::clone(found)
     }
 
-    /// How many facts it holds.
+    /// How many policies it holds, some more than once.
     pub(in crate::calico) fn len(&self) -> usize {
-        self.matches.len() + self.ids.len() + self.groups.len()
+        self.matches.len()
+            + self.lists.keys().map(|(tiers, _)| tiers.iter().map(Vec::len).sum::<usize>()).sum::<usize>()
+    }
+
+    /// Forgets what can be found out again. Groups keep their numbers.
+    pub(in crate::calico) fn forget(&mut self) {
+        self.matches.clear();
+        self.lists.clear();
     }
 }
 

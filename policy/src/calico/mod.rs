@@ -7,6 +7,7 @@ mod address;
 pub mod api;
 pub mod compile;
 pub mod endpoint;
+pub mod engine;
 pub mod evaluate;
 pub mod question;
 pub mod selector;

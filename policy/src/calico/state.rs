@@ -1,8 +1,9 @@
 //! Everything compiled: what both `trace` and `evaluate` read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -21,17 +22,17 @@ pub struct State {
     /// Settings of nodes without a FelixConfiguration of their own.
     pub settings: Arc<Settings>,
     /// Settings of the others, by node.
-    pub node_settings: BTreeMap<String, Arc<Settings>>,
+    pub node_settings: Arc<BTreeMap<String, Arc<Settings>>>,
     /// Tiers in the order they are asked, each with its policies in order.
     pub tiers: Vec<Tier>,
     /// Profiles by name.
-    pub profiles: BTreeMap<String, Profile>,
+    pub profiles: Arc<BTreeMap<String, Arc<Profile>>>,
     /// Host endpoints by name, of every node; those of nodes that do not exist too.
-    pub endpoints: Vec<HostEndpoint>,
+    pub endpoints: Arc<Endpoints>,
     /// Addresses that rules refer to, by [`SetId`].
-    pub sets: Vec<AddressSet>,
+    pub sets: Vec<Arc<AddressSet>>,
     /// Hosts whose tunnels are accepted.
-    pub hosts: Hosts,
+    pub hosts: Arc<Hosts>,
     /// What Calico refused, and so acts as if it were absent.
     pub refused: Vec<Refusal>,
     /// What this engine does not understand. A verdict that could rest on one proves nothing.
@@ -47,7 +48,7 @@ impl State {
     }
 
     /// A set of addresses.
-    pub fn set(&self, id: SetId) -> &AddressSet {
+    pub fn set(&self, id: SetId) -> &Arc<AddressSet> {
         // Every id is handed out by the compiler together with an entry of `sets`.
         &self.sets[id.0]
     }
@@ -65,7 +66,7 @@ pub struct Tier {
     /// Whether a packet that no policy of the tier decided goes on to the next tier.
     pub passes: bool,
     /// Policies, first to last.
-    pub policies: Vec<Policy>,
+    pub policies: Vec<Arc<Policy>>,
 }
 
 /// A policy that can select host endpoints.
@@ -216,6 +217,14 @@ pub struct Peer {
     pub service: Option<SetId>,
 }
 
+impl Peer {
+    /// Every set that it refers to.
+    pub(super) fn all_sets(&self) -> impl Iterator<Item = SetId> {
+        let lists = [&self.sets, &self.not_sets, &self.named, &self.not_named];
+        lists.into_iter().flatten().chain(&self.service).copied()
+    }
+}
+
 /// Index of a set of addresses in its [`State`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SetId(pub(super) usize);
@@ -260,7 +269,7 @@ pub struct HostEndpoint {
 }
 
 /// Which interfaces a host endpoint is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Interfaces {
     /// `*`: all that no other endpoint of the node owns.
     All,
@@ -268,6 +277,39 @@ pub enum Interfaces {
     Named(String),
     /// Those that carry one of the expected addresses.
     ByAddress,
+}
+
+/// Host endpoints, sorted by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    all: Vec<HostEndpoint>,
+    /// Positions by node.
+    by_node: HashMap<String, Vec<usize>>,
+}
+
+impl Endpoints {
+    /// Of all nodes.
+    pub fn new(mut all: Vec<HostEndpoint>) -> Self {
+        all.sort_by(|left, right| left.key.name.cmp(&right.key.name));
+        let mut by_node: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, endpoint) in all.iter().enumerate() {
+            by_node.entry(endpoint.node.clone()).or_default().push(index);
+        }
+        Self { all, by_node }
+    }
+
+    /// Those of a node, with their positions, in the order of their names.
+    pub fn of(&self, node: &str) -> impl Iterator<Item = (usize, &HostEndpoint)> + Clone {
+        self.by_node.get(node).into_iter().flatten().map(|index| (*index, &self.all[*index]))
+    }
+}
+
+impl Deref for Endpoints {
+    type Target = [HostEndpoint];
+
+    fn deref(&self) -> &[HostEndpoint] {
+        &self.all
+    }
 }
 
 /// Hosts whose tunnels are accepted, every list sorted.

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod compile;
+pub mod engine;
 pub mod evaluate;
 pub mod exempt;
 pub mod identity;

@@ -31,7 +31,9 @@
 
 mod address;
 mod cube;
+mod held;
 mod interval;
+mod join;
 mod listing;
 mod ports;
 pub mod protocol;
@@ -49,6 +51,8 @@ use protocol::Shape;
 
 pub use address::IpSet;
 pub use cube::Cube;
+pub use held::{Held, SharedSpace};
+pub(crate) use join::Joins;
 pub use ports::{IcmpSet, PortSet};
 pub use protocol::ProtocolSet;
 pub use sample::Preference;

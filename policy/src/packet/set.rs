@@ -3,10 +3,10 @@
 use std::ops::{BitAnd, BitOr, Not, Sub};
 use std::sync::Arc;
 
-use super::space::layout::{self, Field};
-use super::space::table::{self, Edge};
+use super::space::layout;
+use super::space::table::Edge;
 use super::space::{Region, Space};
-use super::{Cube, Packet, Transport};
+use super::{Cube, Packet};
 
 /// An exact set of packets of both families.
 ///
@@ -83,37 +83,7 @@ impl PacketSet {
 
     /// Whether a packet is in it.
     pub fn contains(&self, packet: &Packet) -> bool {
-        let family = packet.family();
-        let upper = match packet.transport() {
-            Transport::Ports { destination, .. } => destination,
-            Transport::Icmp { kind, code } => super::ports::pair(kind, code),
-            Transport::Other(_) => 0,
-        };
-        let bits = |address: std::net::IpAddr| match address {
-            std::net::IpAddr::V4(address) => u128::from(address.to_bits()),
-            std::net::IpAddr::V6(address) => address.to_bits(),
-        };
-        let fields = [
-            (Field::UPPER_PORT, u128::from(upper)),
-            (Field::LOWER_PORT, u128::from(packet.source_port().unwrap_or(0))),
-            (Field::destination(family), bits(packet.destination())),
-            (Field::source(family), bits(packet.source())),
-        ];
-        let mut at = self.root;
-        while let Some(index) = table::index(at) {
-            let level = self.nodes[index].level;
-            let digit = match level {
-                layout::FAMILY => family as u8,
-                layout::PROTOCOL => packet.protocol(),
-                _ => fields
-                    .iter()
-                    .find(|(field, _)| field.has(level))
-                    .map_or(0, |(field, number)| field.digit(level, *number)),
-            };
-            let edges = self.edges(index);
-            at = edges[edges.partition_point(|edge| edge.last < digit)].child;
-        }
-        at != 0
+        layout::walk(self.root, packet, |index| (self.nodes[index].level, self.edges(index))) != 0
     }
 
     /// How many nodes its diagram has; what it costs in memory.

@@ -7,8 +7,8 @@
 mod cluster;
 mod load;
 mod manifest;
+mod objects;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use cluster::{
@@ -17,33 +17,29 @@ pub use cluster::{
 };
 pub use load::{Duplicate, LoadError, Loaded, Loader, manifests};
 pub use manifest::{Key, Manifest, Source};
+pub use objects::Objects;
 
 /// The facts.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Objects that the engines read as written: those of the groups `projectcalico.org`, `crd.projectcalico.org` and
     /// `cilium.io`; and what tells of lifelines: webhook configurations, API services, BGP peers of MetalLB.
-    pub objects: Arc<BTreeMap<Key, Arc<Manifest>>>,
+    pub objects: Arc<Objects>,
     /// Everything else.
     pub cluster: Arc<Cluster>,
 }
 
 impl Snapshot {
     /// Objects of a kind in a group, whatever its version, in the order of their keys.
-    pub fn of<'s>(&'s self, group: &'s str, kind: &'s str) -> impl Iterator<Item = &'s Arc<Manifest>> {
-        let from =
-            Key { group: group.to_owned(), kind: kind.to_owned(), namespace: String::new(), name: String::new() };
-        self.objects
-            .range(from..)
-            .take_while(move |(key, _)| key.group == group && key.kind == kind)
-            .map(|(_, manifest)| manifest)
+    pub fn of(&self, group: &str, kind: &str) -> impl Iterator<Item = &Arc<Manifest>> + use<'_> {
+        self.objects.of(group, kind)
     }
 
     /// With an object put in, in the place of one with the same key.
     #[must_use]
     pub fn with(&self, manifest: Manifest) -> Self {
         let mut next = self.clone();
-        Arc::make_mut(&mut next.objects).insert(manifest.key.clone(), Arc::new(manifest));
+        Arc::make_mut(&mut next.objects).insert(Arc::new(manifest));
         next
     }
 

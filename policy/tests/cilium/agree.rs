@@ -177,7 +177,7 @@ fn rule() -> impl Strategy<Value = Value> {
     })
 }
 
-fn world() -> impl Strategy<Value = World> {
+pub(crate) fn world() -> impl Strategy<Value = World> {
     let versions = prop_oneof![1 => Just(Version::OLDEST), 1 => Just(Version::V1_19), 4 => Just(Version::V1_20)];
     let settings = (
         select(&["default", "default", "default", "always"][..]),

@@ -32,6 +32,8 @@ fn what_is_not_for_the_host_is_not_judged() {
     assert_eq!(verdict(&world, &to_host, WORLD, SELF, udp(68)), Verdict::Deny);
     let forward = question(Direction::Forward);
     assert_eq!(verdict(&world, &forward, WORLD, OTHER, tcp(22)), Verdict::NotJudged);
+    let by_policy = Question { layer: Layer::Policy, ..forward };
+    assert_eq!(verdict(&world, &by_policy, WORLD, OTHER, tcp(22)), Verdict::Allow);
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn a_node_without_a_cilium_node_is_not_known_to_others_yet() {
 fn nodes_that_rules_do_not_tell_apart_are_one_class() {
     let world = World::new().with(json!({"nodeSelector": {"matchExpressions": [
         {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]}, "ingress": [{}]}));
-    assert_eq!(world.compile().classes(), [vec![NODE], vec!["node-a", "node-b"]]);
+    assert_eq!(world.compile().classes(), [vec!["node-a", "node-b"], vec![NODE]]);
 }
 
 /// cilium/cilium:pkg/types/portmap.go, `AddPort`: names are kept without protocols, so the last port of a name counts.

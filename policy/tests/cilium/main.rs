@@ -3,6 +3,7 @@
 mod agree;
 mod cluster;
 mod datapath;
+mod engine;
 mod identities;
 mod objects;
 mod tables;

@@ -13,7 +13,7 @@ use policy::calico::state::{Stage, State};
 use policy::calico::trace::{Trace, trace};
 use policy::calico::version::Version;
 use policy::packet::{Exhausted, Packet, PacketError, PacketSet, Transport, protocol};
-use policy::snapshot::{Cluster, Container, DaemonSet, Key, Manifest, Snapshot};
+use policy::snapshot::{Cluster, Container, DaemonSet, Key, Manifest, Objects, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -229,7 +229,7 @@ impl Case {
     /// An object has no kind or no name.
     pub fn snapshot(&self) -> Result<Snapshot, CaseError> {
         let group = if self.raw { "crd.projectcalico.org" } else { "projectcalico.org" };
-        let mut objects = BTreeMap::new();
+        let mut objects = Objects::default();
         for (index, value) in self.objects.iter().enumerate() {
             let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
             let key = Key {
@@ -239,8 +239,7 @@ impl Case {
                 name: text("/metadata/name").ok_or(CaseError::Object(index))?,
             };
             let version = if self.raw { "v1" } else { "v3" }.to_owned();
-            let manifest = Manifest { key: key.clone(), version, value: value.clone(), source: None };
-            objects.insert(key, Arc::new(manifest));
+            objects.insert(Arc::new(Manifest { key, version, value: value.clone(), source: None }));
         }
         let env = self.env.iter().map(|(name, value)| (format!("FELIX_{name}"), value.clone())).collect();
         let agent = Container { name: "calico-node".to_owned(), env, ..Container::default() };

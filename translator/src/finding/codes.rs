@@ -13,16 +13,8 @@ use super::Code;
 /// Every code, sorted by id.
 pub fn all() -> Vec<&'static Code> {
     let mut codes: Vec<&'static Code> =
-        [
-            command::CODES,
-            lifelines::CODES,
-            matrix::CODES,
-            proof::CODES,
-            shared::CODES,
-            calico::CODES,
-            cilium::CODES,
-        ]
-        .concat();
+        [command::CODES, lifelines::CODES, matrix::CODES, proof::CODES, shared::CODES, calico::CODES, cilium::CODES]
+            .concat();
     codes.sort_by_key(|code| code.id);
     codes
 }

@@ -3,6 +3,8 @@
 //! Objects of `projectcalico.org/v3` pass this before they are stored. What is written to `crd.projectcalico.org/v1`
 //! does not.
 
+use std::fmt::Display;
+
 use super::decode::{Decoded, EndpointSpec, Metadata, PolicySpec, ProfileSpec, SetSpec, TierSpec};
 use super::names;
 use crate::calico::address;
@@ -24,24 +26,40 @@ pub(super) struct Fault {
 pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
-    pub(super) fn add(&mut self, path: impl Into<String>, reason: impl Into<String>) {
-        self.0.push(Fault { path: path.into(), reason: reason.into(), limit: false });
+    pub(super) fn add(&mut self, path: impl Display, reason: impl Display) {
+        self.0.push(Fault { path: path.to_string(), reason: reason.to_string(), limit: false });
     }
 
-    /// Adds a fault unless `good`.
-    pub(super) fn check(&mut self, good: bool, path: impl Into<String>, reason: impl Into<String>) {
+    /// Adds a fault unless `good`. Only then are the texts written, which most objects never need.
+    pub(super) fn check(&mut self, good: bool, path: impl Display, reason: impl Display) {
         if !good {
             self.add(path, reason);
         }
     }
 
+    /// Adds a fault unless a list is short enough for this engine.
+    pub(super) fn limit(&mut self, length: usize, most: usize, path: impl Display) {
+        if length > most {
+            let reason = format!("{length} entries, and this engine reads no more than {most}");
+            self.0.push(Fault { path: path.to_string(), reason, limit: true });
+        }
+    }
+
+    pub(super) fn append(&mut self, mut more: Self) {
+        self.0.append(&mut more.0);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Reads a selector; absent where it is faulty.
-    pub(super) fn selector(&mut self, text: &str, path: impl Into<String>) -> Option<Selector> {
+    pub(super) fn selector(&mut self, text: &str, path: impl Display) -> Option<Selector> {
         let result: Result<Selector, SelectorError> = text.parse();
         match result {
             Ok(selector) => Some(selector),
             Err(error) => {
-                self.0.push(Fault { path: path.into(), reason: error.to_string(), limit: error.is_limit() });
+                self.0.push(Fault { path: path.to_string(), reason: error.to_string(), limit: error.is_limit() });
                 None
             }
         }
@@ -62,7 +80,7 @@ pub(super) fn policy(object: &Decoded<PolicySpec>, tiered_names: bool) -> Result
     let tier = if spec.tier.is_empty() { "default" } else { &spec.tier };
     let prefix = name.split_once('.').map(|(prefix, _)| prefix);
     let fits = prefix.map_or(tier == "default", |prefix| prefix == tier);
-    faults.check(!tiered_names || fits, "metadata.name", format!("up to 3.31 the name must begin with `{tier}.`"));
+    faults.check(!tiered_names || fits, "metadata.name", format_args!("up to 3.31 the name must begin with `{tier}.`"));
     for (path, text) in [
         ("spec.selector", &spec.selector),
         ("spec.serviceAccountSelector", &spec.service_account_selector),
@@ -155,7 +173,7 @@ pub(super) fn set(object: &Decoded<SetSpec>) -> Result<(), Vec<Fault>> {
     faults.check(!reserved, "metadata.labels", "projectcalico.org/namespace is reserved");
     for (index, net) in object.spec.nets.iter().enumerate() {
         let good = address::prefix_or_address(net).is_some();
-        faults.check(good, format!("spec.nets[{index}]"), "neither a prefix nor an address");
+        faults.check(good, format_args!("spec.nets[{index}]"), "neither a prefix nor an address");
     }
     faults.into_result()
 }
@@ -172,16 +190,16 @@ pub(super) fn endpoint(object: &Decoded<EndpointSpec>) -> Result<(), Vec<Fault>>
     let somewhere = !interface.is_empty() || !spec.expected_ips.is_empty();
     faults.check(somewhere, "spec.interfaceName", "neither an interface nor an expected address");
     for (index, text) in spec.expected_ips.iter().enumerate() {
-        faults.check(address::address(text).is_some(), format!("spec.expectedIPs[{index}]"), "not an address");
+        faults.check(address::address(text).is_some(), format_args!("spec.expectedIPs[{index}]"), "not an address");
     }
     for (index, profile) in spec.profiles.iter().enumerate() {
-        faults.check(names::is_subdomain(profile), format!("spec.profiles[{index}]"), "not a name");
+        faults.check(names::is_subdomain(profile), format_args!("spec.profiles[{index}]"), "not a name");
     }
     for (index, port) in spec.ports.iter().enumerate() {
         let path = format!("spec.ports[{index}]");
-        faults.check(names::is_port(&port.name), format!("{path}.name"), "not the name of a port");
-        faults.check(rule::has_ports(&port.protocol), format!("{path}.protocol"), "a protocol without ports");
-        faults.check(port.port > 0, format!("{path}.port"), "not a port");
+        faults.check(names::is_port(&port.name), format_args!("{path}.name"), "not the name of a port");
+        faults.check(rule::has_ports(&port.protocol), format_args!("{path}.protocol"), "a protocol without ports");
+        faults.check(port.port > 0, format_args!("{path}.port"), "not a port");
     }
     faults.into_result()
 }
@@ -199,6 +217,6 @@ fn metadata(faults: &mut Faults, object: &Metadata) {
     }
     for key in object.annotations.keys() {
         let good = names::is_label_key(&key.to_lowercase());
-        faults.check(good, format!("metadata.annotations[{key}]"), "not the name of an annotation");
+        faults.check(good, format_args!("metadata.annotations[{key}]"), "not the name of an annotation");
     }
 }

@@ -1,34 +1,34 @@
 //! Host endpoints: objects, and those that calico-kube-controllers is told to create.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::api::{Faults, rule};
 use super::decode::{EndpointPort, EndpointSpec, Protocol};
 use super::{Compiler, Read, api, names, owners};
-use crate::calico::state::{HostEndpoint, Interfaces, Profile, Stage};
+use crate::calico::state::{Endpoints, HostEndpoint, Interfaces, Profile, Stage};
 use crate::calico::{address, endpoint};
 
 impl Compiler<'_> {
     /// Every host endpoint, by name.
-    pub(super) fn endpoints(&mut self, profiles: &BTreeMap<String, Profile>) -> Vec<HostEndpoint> {
+    pub(super) fn endpoints(&mut self, profiles: &BTreeMap<String, Arc<Profile>>) -> Endpoints {
         let mut endpoints = Vec::new();
         for read in self.read::<EndpointSpec>("HostEndpoint") {
             endpoints.extend(self.endpoint(read, profiles));
         }
         let (expected, unknown) = endpoint::automatic(self.snapshot, &endpoints);
-        self.unknown.extend(unknown);
+        self.notes.unknown.extend(unknown);
         endpoints.extend(expected);
         for endpoint in &mut endpoints {
             owners::inherit(&mut endpoint.labels, &endpoint.profiles, profiles);
         }
-        endpoints.sort_by(|left, right| left.key.name.cmp(&right.key.name));
-        endpoints
+        Endpoints::new(endpoints)
     }
 
     fn endpoint(
         &mut self,
         Read { key, object, raw }: Read<EndpointSpec>,
-        profiles: &BTreeMap<String, Profile>,
+        profiles: &BTreeMap<String, Arc<Profile>>,
     ) -> Option<HostEndpoint> {
         if !raw && !self.accept(&key, Stage::Api, api::endpoint(&object)) {
             return None;
@@ -80,15 +80,15 @@ fn check(faults: &mut Faults, spec: &EndpointSpec) {
     let interface = &spec.interface_name;
     faults.check(interface.is_empty() || names::is_interface(interface), "spec.interfaceName", "not an interface");
     for (index, profile) in spec.profiles.iter().enumerate() {
-        faults.check(names::is_plain_name(profile), format!("spec.profiles[{index}]"), "not a name");
+        faults.check(names::is_plain_name(profile), format_args!("spec.profiles[{index}]"), "not a name");
     }
     for (index, port) in spec.ports.iter().enumerate() {
         let path = format!("spec.ports[{index}]");
-        faults.check(names::is_plain_name(&port.name), format!("{path}.name"), "not a name");
-        faults.check(port.port > 0, format!("{path}.port"), "not a port");
+        faults.check(names::is_plain_name(&port.name), format_args!("{path}.name"), "not a name");
+        faults.check(port.port > 0, format_args!("{path}.port"), "not a port");
         let protocol = lower(&port.protocol);
         let good = matches!(&protocol, Protocol::Name(_)) && rule::has_ports(&protocol);
-        faults.check(good, format!("{path}.protocol"), "neither tcp nor udp nor sctp");
+        faults.check(good, format_args!("{path}.protocol"), "neither tcp nor udp nor sctp");
     }
 }
 

@@ -42,16 +42,41 @@ pub(super) fn policy_selector(faults: &mut Faults, spec: &PolicySpec) -> Option<
     faults.selector(&text, "spec.selector")
 }
 
+/// Most rules of one direction that are read. An object of the API server's greatest size, 3 MiB, has room for more only
+/// if they say next to nothing.
+pub const MAX_RULES: usize = 10_000;
+/// Most entries of a list in a rule or a set, likewise.
+pub const MAX_ENTRIES: usize = 100_000;
+
 /// The rules of one direction.
 pub(super) fn rules(faults: &mut Faults, sets: &mut Sets, written: &[Written], path: &str) -> Vec<Rule> {
+    let mut limits = Faults::default();
+    limits.limit(written.len(), MAX_RULES, path);
+    for (index, rule) in written.iter().enumerate() {
+        for (side, entity) in [("source", &rule.source), ("destination", &rule.destination)] {
+            let lengths = [
+                ("nets", entity.nets.len()),
+                ("notNets", entity.not_nets.len()),
+                ("ports", entity.ports.len()),
+                ("notPorts", entity.not_ports.len()),
+            ];
+            for (field, length) in lengths.into_iter().filter(|(_, length)| *length > MAX_ENTRIES) {
+                limits.limit(length, MAX_ENTRIES, format_args!("{path}[{index}].{side}.{field}"));
+            }
+        }
+    }
+    if !limits.is_empty() {
+        faults.append(limits);
+        return Vec::new();
+    }
     let rules = written.iter().enumerate();
     rules.filter_map(|(index, written)| rule_of(faults, sets, written, index, &format!("{path}[{index}]"))).collect()
 }
 
 fn rule_of(faults: &mut Faults, sets: &mut Sets, written: &Written, index: usize, path: &str) -> Option<Rule> {
     let action = action(&written.action);
-    faults.check(action.is_some(), format!("{path}.action"), "not an action");
-    faults.check(matches!(written.ip_version, None | Some(4 | 6)), format!("{path}.ipVersion"), "neither 4 nor 6");
+    faults.check(action.is_some(), format_args!("{path}.action"), "not an action");
+    faults.check(matches!(written.ip_version, None | Some(4 | 6)), format_args!("{path}.ipVersion"), "neither 4 nor 6");
     let protocol = protocol(faults, written.protocol.as_ref(), &format!("{path}.protocol"));
     let not_protocol = self::protocol(faults, written.not_protocol.as_ref(), &format!("{path}.notProtocol"));
     let icmp = icmp(faults, written.icmp, &format!("{path}.icmp"));
@@ -112,8 +137,8 @@ fn icmp(faults: &mut Faults, written: Option<Icmp>, path: &str) -> Option<(u8, O
     let Icmp { kind, code } = written?;
     let kind = kind.map(|kind| u8::try_from(kind).ok().filter(|kind| *kind < 255));
     let code = code.map(|code| u8::try_from(code).ok());
-    faults.check(kind != Some(None), format!("{path}.type"), "not 0 to 254");
-    faults.check(code != Some(None), format!("{path}.code"), "not 0 to 255");
+    faults.check(kind != Some(None), format_args!("{path}.type"), "not 0 to 254");
+    faults.check(code != Some(None), format_args!("{path}.code"), "not 0 to 255");
     Some((kind??, code.flatten()))
 }
 
@@ -140,7 +165,7 @@ fn peer(
         ("notSelector", &entity.not_selector),
         ("serviceAccounts.selector", accounts.map_or("", |accounts| &accounts.selector)),
     ] {
-        faults.selector(text, format!("{path}.{field}"));
+        faults.selector(text, format_args!("{path}.{field}"));
     }
     let (positive, negative) = selectors(faults, entity, path);
     let named_of = |sets: &mut Sets, ports: &[Port]| -> Vec<_> {
@@ -188,19 +213,19 @@ fn peer(
 /// endpoint, and so becomes a part of it (rule_scanner.go combineMatchesIfPossible).
 fn selectors(faults: &mut Faults, entity: &Entity, path: &str) -> (Option<Selector>, Option<Selector>) {
     let joined = entity_selector(entity);
-    let negative = faults.selector(&entity.not_selector, format!("{path}.notSelector"));
+    let negative = faults.selector(&entity.not_selector, format_args!("{path}.notSelector"));
     let negative = negative.filter(|_| !entity.not_selector.is_empty());
     if joined.is_empty() {
         return (None, negative);
     }
-    if faults.selector(&joined, format!("{path}.selector")).is_none() {
+    if faults.selector(&joined, format_args!("{path}.selector")).is_none() {
         return (None, None);
     }
     let text = match entity.not_selector.as_str() {
         "" => joined,
         excluded => format!("({joined}) && (!({excluded}))"),
     };
-    (faults.selector(&text, format!("{path}.notSelector")), None)
+    (faults.selector(&text, format_args!("{path}.notSelector")), None)
 }
 
 /// Namespaces, service accounts and selector in one text (rules.go getEndpointSelector).

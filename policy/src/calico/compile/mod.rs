@@ -7,21 +7,24 @@ mod felix;
 mod hosts;
 mod names;
 mod owners;
+mod parts;
 mod policies;
 mod profiles;
 mod sets;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use self::api::Fault;
+use self::api::{Fault, Faults};
 use self::decode::{Decoded, SetSpec};
+pub use self::felix::{MAX_ENTRIES, MAX_RULES};
 use self::owners::Owner;
-use self::sets::Sets;
+pub(super) use self::parts::{Memory, Parts};
 use super::address;
-use super::settings::{self, Dataplane, Provenance, Settings, Sourced, nodes_with_their_own};
+use super::settings::{self, Dataplane, Provenance, Settings, Sourced};
 use super::state::{Danger, Hazard, Refusal, Stage, State, Unknown};
 use super::version::Version;
 use crate::snapshot::{Key, Manifest, Snapshot};
@@ -39,41 +42,7 @@ pub struct Assumptions {
 
 /// Compiles a snapshot.
 pub fn compile(snapshot: &Snapshot, assumptions: &Assumptions) -> State {
-    let version = version(snapshot, assumptions.version);
-    let settings_of = |node| Arc::new(settings::read(snapshot, node, version.value, assumptions.dataplane));
-    let settings = settings_of(None);
-    let node_settings: BTreeMap<_, _> =
-        nodes_with_their_own(snapshot).map(|node| (node.to_owned(), settings_of(Some(node)))).collect();
-    let mut compiler = Compiler {
-        snapshot,
-        version: version.value,
-        native: assumptions.native,
-        sets: Sets::default(),
-        refused: Vec::new(),
-        unknown: Vec::new(),
-        dangers: Vec::new(),
-    };
-    compiler.note_settings(&version, &settings, &node_settings);
-    let profiles = compiler.profiles();
-    let tiers = compiler.tiers();
-    let endpoints = compiler.endpoints(&profiles);
-    let mut owners: Vec<Owner> = endpoints.iter().map(Owner::of_endpoint).collect();
-    owners.extend(snapshot.cluster.pods.iter().filter_map(|pod| Owner::of_pod(pod, &profiles)));
-    owners.extend(compiler.network_sets(&profiles));
-    let Compiler { sets, refused, unknown, dangers, .. } = compiler;
-    State {
-        sets: sets.resolve(&owners, &snapshot.cluster),
-        hosts: hosts::hosts(&snapshot.cluster, &settings),
-        version,
-        settings,
-        node_settings,
-        tiers,
-        profiles,
-        endpoints,
-        refused,
-        unknown,
-        dangers,
-    }
+    Parts::new(snapshot, assumptions, None, &mut Memory::default()).state()
 }
 
 fn version(snapshot: &Snapshot, given: Option<Version>) -> Sourced<Version> {
@@ -88,19 +57,36 @@ fn version(snapshot: &Snapshot, given: Option<Version>) -> Sourced<Version> {
 }
 
 /// Name under which calico-apiserver stores an object up to 3.31: a policy's with its tier in front.
-pub(crate) fn stored_name(kind: &str, name: &str) -> String {
-    let policy = matches!(kind, "GlobalNetworkPolicy" | "StagedGlobalNetworkPolicy");
-    if policy { names::tiered(name) } else { name.to_owned() }
+pub(crate) fn stored_name<'n>(kind: &str, name: &'n str) -> Cow<'n, str> {
+    let policy = policies::POLICIES.iter().any(|(policy, _)| *policy == kind);
+    if policy { names::tiered(name) } else { Cow::Borrowed(name) }
 }
 
 struct Compiler<'s> {
     snapshot: &'s Snapshot,
     version: Version,
     native: bool,
-    sets: Sets,
+    memory: &'s mut Memory,
+    notes: Notes,
+}
+
+/// An object, and whether it was written to `crd.projectcalico.org/v1`.
+type Written<'s> = (&'s Arc<Manifest>, bool);
+
+/// What is to be said about objects.
+#[derive(Clone, Debug, Default)]
+struct Notes {
     refused: Vec<Refusal>,
     unknown: Vec<Unknown>,
     dangers: Vec<Danger>,
+}
+
+impl Notes {
+    fn extend(&mut self, more: &Self) {
+        self.refused.extend_from_slice(&more.refused);
+        self.unknown.extend_from_slice(&more.unknown);
+        self.dangers.extend_from_slice(&more.dangers);
+    }
 }
 
 /// An object that was decoded.
@@ -111,17 +97,23 @@ struct Read<S> {
     raw: bool,
 }
 
-impl Compiler<'_> {
-    /// Decodes every object of a kind. What is stored (`v1`) counts where both groups hold an object.
+impl<'s> Compiler<'s> {
+    /// Decodes every object of a kind.
     fn read<S>(&mut self, kind: &str) -> Vec<Read<S>>
     where
         S: Default + for<'de> Deserialize<'de>,
     {
-        let mut objects: BTreeMap<(String, String), (&Manifest, bool)> = BTreeMap::new();
+        let manifests = self.manifests(kind);
+        manifests.into_iter().filter_map(|(manifest, raw)| self.decode(manifest, raw)).collect()
+    }
+
+    /// The objects of a kind that count. What is stored (`v1`) does where both groups hold an object.
+    fn manifests(&mut self, kind: &str) -> Vec<Written<'s>> {
+        let snapshot = self.snapshot;
+        let mut objects: BTreeMap<(&str, Cow<'_, str>), Written<'s>> = BTreeMap::new();
         for (group, raw) in [("crd.projectcalico.org", true), ("projectcalico.org", false)] {
-            for manifest in self.snapshot.of(group, kind) {
-                let name = self.stored_name(kind, &manifest.key.name);
-                let identity = (manifest.key.namespace.clone(), name);
+            for manifest in snapshot.of(group, kind) {
+                let identity = (manifest.key.namespace.as_str(), self.stored_name(kind, &manifest.key.name));
                 if let Some((stored, true)) = objects.get(&identity)
                     && !raw
                 {
@@ -133,7 +125,7 @@ impl Compiler<'_> {
                 objects.insert(identity, (manifest, raw));
             }
         }
-        objects.into_values().filter_map(|(manifest, raw)| self.decode(manifest, raw)).collect()
+        objects.into_values().collect()
     }
 
     fn decode<S>(&mut self, manifest: &Manifest, raw: bool) -> Option<Read<S>>
@@ -158,7 +150,7 @@ impl Compiler<'_> {
                     let reason = "Felix can no longer read any object of this kind, and keeps what it had";
                     self.note(&key, &error.path, reason);
                 }
-                self.refused.push(Refusal { key, stage: Stage::Decode, path: error.path, reason: error.message });
+                self.notes.refused.push(Refusal { key, stage: Stage::Decode, path: error.path, reason: error.message });
                 None
             }
         }
@@ -179,15 +171,20 @@ impl Compiler<'_> {
         }
     }
 
-    fn stored_name(&self, kind: &str, name: &str) -> String {
-        if self.version.plain_names() { name.to_owned() } else { stored_name(kind, name) }
+    fn stored_name<'n>(&self, kind: &str, name: &'n str) -> Cow<'n, str> {
+        if self.version.plain_names() { Cow::Borrowed(name) } else { stored_name(kind, name) }
     }
 
-    fn network_sets(&mut self, profiles: &BTreeMap<String, super::state::Profile>) -> Vec<Owner> {
+    fn network_sets(&mut self, profiles: &BTreeMap<String, Arc<super::state::Profile>>) -> Vec<Owner> {
         let mut owners = Vec::new();
         for kind in ["GlobalNetworkSet", "NetworkSet"] {
             for Read { key, object, raw } in self.read::<SetSpec>(kind) {
                 if !raw && !self.accept(&key, Stage::Api, api::set(&object)) {
+                    continue;
+                }
+                let mut faults = Faults::default();
+                faults.limit(object.spec.nets.len(), MAX_ENTRIES, "spec.nets");
+                if !self.accept(&key, Stage::Felix, faults.into_result()) {
                     continue;
                 }
                 let mut labels = object.metadata.labels;
@@ -211,18 +208,18 @@ impl Compiler<'_> {
             if limit {
                 self.note(key, &path, &reason);
             }
-            self.refused.push(Refusal { key: key.clone(), stage, path, reason });
+            self.notes.refused.push(Refusal { key: key.clone(), stage, path, reason });
         }
         false
     }
 
     fn note(&mut self, key: &Key, path: &str, reason: &str) {
         let (path, reason) = (path.to_owned(), reason.to_owned());
-        self.unknown.push(Unknown { key: Some(key.clone()), path, reason });
+        self.notes.unknown.push(Unknown { key: Some(key.clone()), path, reason });
     }
 
     fn danger(&mut self, key: &Key, path: String, effect: &str, hazard: Hazard) {
-        self.dangers.push(Danger { key: key.clone(), path, effect: effect.to_owned(), hazard });
+        self.notes.dangers.push(Danger { key: key.clone(), path, effect: effect.to_owned(), hazard });
     }
 
     fn note_settings(
@@ -238,14 +235,14 @@ impl Compiler<'_> {
                 Version::OLDEST,
                 Version::NEWEST
             );
-            self.unknown.push(Unknown { key: None, path: "version".to_owned(), reason });
+            self.notes.unknown.push(Unknown { key: None, path: "version".to_owned(), reason });
         }
         for settings in std::iter::once(settings).chain(node_settings.values()) {
             for (path, texts) in [("settings", &settings.unknown), ("failsafe", &settings.fatal)] {
                 for reason in texts {
                     let unknown = Unknown { key: None, path: path.to_owned(), reason: reason.clone() };
-                    if !self.unknown.contains(&unknown) {
-                        self.unknown.push(unknown);
+                    if !self.notes.unknown.contains(&unknown) {
+                        self.notes.unknown.push(unknown);
                     }
                 }
             }
@@ -255,7 +252,7 @@ impl Compiler<'_> {
                 for (path, reason) in settings::faults(&manifest.value) {
                     if group == "projectcalico.org" {
                         let (key, reason) = (manifest.key.clone(), reason.to_owned());
-                        self.refused.push(Refusal { key, stage: Stage::Api, path, reason });
+                        self.notes.refused.push(Refusal { key, stage: Stage::Api, path, reason });
                     }
                 }
                 if manifest.value.pointer("/spec/nodeSelector").is_some() {

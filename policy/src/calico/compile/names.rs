@@ -1,5 +1,7 @@
 //! Syntax of names, as Kubernetes and Calico check it.
 
+use std::borrow::Cow;
+
 /// A DNS label: lower case, digits and inner dashes. Its length is checked apart.
 pub(super) fn is_label(text: &str) -> bool {
     let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -74,8 +76,8 @@ pub(super) fn tier_of(name: &str) -> &str {
 }
 
 /// Name under which a policy is stored up to 3.31: with its tier in front.
-pub(super) fn tiered(name: &str) -> String {
-    if name.contains('.') { name.to_owned() } else { format!("default.{name}") }
+pub(super) fn tiered(name: &str) -> Cow<'_, str> {
+    if name.contains('.') { Cow::Borrowed(name) } else { Cow::Owned(format!("default.{name}")) }
 }
 
 #[cfg(test)]
@@ -97,6 +99,6 @@ mod tests {
     #[test]
     fn the_tier_is_what_stands_before_the_first_dot() {
         assert_eq!((tier_of("web"), tier_of("t1.web"), tier_of("knp.default.x.y")), ("default", "t1", "default"));
-        assert_eq!((tiered("web"), tiered("t1.web")), ("default.web".to_owned(), "t1.web".to_owned()));
+        assert_eq!((&*tiered("web"), &*tiered("t1.web")), ("default.web", "t1.web"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -32,7 +33,7 @@ impl Owner {
 
     /// A pod with addresses of its own; one in the host's network is no endpoint
     /// (projectcalico/calico:libcalico-go/lib/backend/k8s/conversion).
-    pub(super) fn of_pod(pod: &Pod, profiles: &BTreeMap<String, Profile>) -> Option<Self> {
+    pub(super) fn of_pod(pod: &Pod, profiles: &BTreeMap<String, Arc<Profile>>) -> Option<Self> {
         if pod.host_network || pod.addresses.is_empty() {
             return None;
         }
@@ -58,7 +59,11 @@ impl Owner {
 }
 
 /// Adds labels of profiles, where nothing stronger has the label: own labels first, then the first profile.
-pub(super) fn inherit(labels: &mut BTreeMap<String, String>, parents: &[String], profiles: &BTreeMap<String, Profile>) {
+pub(super) fn inherit(
+    labels: &mut BTreeMap<String, String>,
+    parents: &[String],
+    profiles: &BTreeMap<String, Arc<Profile>>,
+) {
     for profile in parents.iter().filter_map(|name| profiles.get(name)) {
         for (name, value) in &profile.labels {
             labels.entry(name.clone()).or_insert_with(|| value.clone());

@@ -2,35 +2,69 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::api::Faults;
 use super::decode::{Decoded, PolicySpec, Rule, TierSpec};
-use super::{Compiler, Read, api, felix, names};
+use super::{Compiler, Notes, Read, api, felix, names};
 use crate::calico::state::{Class, Hazard, Policy, Stage, Tier};
-use crate::snapshot::Key;
+use crate::snapshot::{Key, Manifest};
 
 /// Order of a tier that has none, and of the default tier (projectcalico/calico:libcalico-go/lib/resources/tier.go).
 const TIER_ORDER: f64 = 1_000_000.0;
+
+/// Kinds of policies, and whether they are staged.
+pub(super) const POLICIES: [(&str, bool); 2] = [("GlobalNetworkPolicy", false), ("StagedGlobalNetworkPolicy", true)];
+
+/// What is made of one policy object, whatever else there is.
+#[derive(Debug)]
+pub(super) struct Part {
+    notes: Notes,
+    /// Absent where decoding or the API refuses it.
+    placed: Option<Placed>,
+}
+
+/// A policy, and where it belongs.
+#[derive(Clone, Debug)]
+struct Placed {
+    tier: Arc<str>,
+    /// What breaks a tie with others of the same order.
+    tie: Arc<str>,
+    order: f64,
+    /// Whether the API refuses it when the tier does not exist.
+    needs_tier: bool,
+    notes: Arc<Notes>,
+    /// Absent where Felix refuses it.
+    policy: Option<Arc<Policy>>,
+}
 
 impl Compiler<'_> {
     /// Tiers in order, each with its policies in order.
     pub(super) fn tiers(&mut self) -> Vec<Tier> {
         let mut tiers = self.tier_objects();
-        let mut policies: BTreeMap<String, Vec<(String, Policy)>> = BTreeMap::new();
-        for (kind, staged) in [("GlobalNetworkPolicy", false), ("StagedGlobalNetworkPolicy", true)] {
-            for read in self.read::<PolicySpec>(kind) {
-                if let Some((tier, tie, policy)) = self.policy(read, staged, &tiers) {
-                    policies.entry(tier).or_default().push((tie, policy));
+        let mut policies: BTreeMap<Arc<str>, Vec<Placed>> = BTreeMap::new();
+        for (kind, staged) in POLICIES {
+            for (manifest, raw) in self.manifests(kind) {
+                let part = self.policy_part(manifest, raw, staged);
+                self.notes.extend(&part.notes);
+                let Some(placed) = &part.placed else { continue };
+                if placed.needs_tier && !tiers.contains_key(&*placed.tier) {
+                    let mut faults = Faults::default();
+                    faults.add("spec.tier", format_args!("the tier `{}` does not exist", placed.tier));
+                    self.accept(&manifest.key, Stage::Api, faults.into_result());
+                    continue;
+                }
+                self.notes.extend(&placed.notes);
+                if placed.policy.is_some() {
+                    policies.entry(Arc::clone(&placed.tier)).or_default().push(placed.clone());
                 }
             }
         }
         for (tier, mut policies) in policies {
-            policies.sort_by(|(left_tie, left), (right_tie, right)| {
-                compare(left.order, right.order).then_with(|| left_tie.cmp(right_tie))
-            });
+            policies.sort_by(|left, right| compare(left.order, right.order).then_with(|| left.tie.cmp(&right.tie)));
             // A policy of a tier without an object is enforced all the same, and its tier ends with a drop.
-            let entry = tiers.entry(tier.clone()).or_insert_with(|| missing(&tier));
-            entry.policies = policies.into_iter().map(|(_, policy)| policy).collect();
+            let entry = tiers.entry((*tier).to_owned()).or_insert_with(|| missing(&tier));
+            entry.policies = policies.into_iter().filter_map(|placed| placed.policy).collect();
         }
         let mut tiers: Vec<Tier> = tiers.into_values().collect();
         tiers.sort_by(before);
@@ -72,13 +106,22 @@ impl Compiler<'_> {
         )
     }
 
-    /// A policy, its tier, and what breaks a tie with others of the same order.
-    fn policy(
-        &mut self,
-        Read { key, mut object, raw }: Read<PolicySpec>,
-        staged: bool,
-        tiers: &BTreeMap<String, Tier>,
-    ) -> Option<(String, String, Policy)> {
+    /// What is made of one object, made once.
+    fn policy_part(&mut self, manifest: &Arc<Manifest>, raw: bool, staged: bool) -> Arc<Part> {
+        let place = Arc::as_ptr(manifest).addr();
+        if let Some((_, part)) = self.memory.policies.get(&place) {
+            return Arc::clone(part);
+        }
+        let others = std::mem::take(&mut self.notes);
+        let placed = self.decode(manifest, raw).and_then(|read| self.policy(read, staged));
+        let notes = std::mem::replace(&mut self.notes, others);
+        let part = Arc::new(Part { notes, placed });
+        // The manifest is kept with it, so that its place stands for nothing else.
+        self.memory.policies.insert(place, (Arc::clone(manifest), Arc::clone(&part)));
+        part
+    }
+
+    fn policy(&mut self, Read { key, mut object, raw }: Read<PolicySpec>, staged: bool) -> Option<Placed> {
         if !raw {
             self.default_types(&mut object.spec);
             if !self.accept(&key, Stage::Api, api::policy(&object, !self.version.plain_names())) {
@@ -86,18 +129,20 @@ impl Compiler<'_> {
             }
         }
         let (tier, tie) = self.place(&key, &object.spec, raw);
-        if !raw && !tiers.contains_key(&tier) {
-            let mut faults = Faults::default();
-            faults.add("spec.tier", format!("the tier `{tier}` does not exist"));
-            self.accept(&key, Stage::Api, faults.into_result());
-            return None;
-        }
-        let spec = object.spec;
+        let order = object.spec.order.unwrap_or(f64::INFINITY);
+        let others = std::mem::take(&mut self.notes);
+        let policy = self.policy_for_felix(key, object.spec, staged).map(Arc::new);
+        let notes = Arc::new(std::mem::replace(&mut self.notes, others));
+        Some(Placed { tier: tier.into(), tie: tie.into(), order, needs_tier: !raw, notes, policy })
+    }
+
+    fn policy_for_felix(&mut self, key: Key, spec: PolicySpec, staged: bool) -> Option<Policy> {
         let mut faults = Faults::default();
         let selector = felix::policy_selector(&mut faults, &spec);
-        let written = |rules: &Option<Vec<Rule>>| rules.clone().unwrap_or_default();
-        let ingress = felix::rules(&mut faults, &mut self.sets, &written(&spec.ingress), "spec.ingress");
-        let egress = felix::rules(&mut faults, &mut self.sets, &written(&spec.egress), "spec.egress");
+        let written = |rules| Option::<&Vec<Rule>>::map_or(rules, &[][..], Vec::as_slice);
+        let sets = &mut self.memory.sets;
+        let ingress = felix::rules(&mut faults, sets, written(spec.ingress.as_ref()), "spec.ingress");
+        let egress = felix::rules(&mut faults, sets, written(spec.egress.as_ref()), "spec.egress");
         if !self.accept(&key, Stage::Felix, faults.into_result()) {
             return None;
         }
@@ -110,7 +155,7 @@ impl Compiler<'_> {
             (_, _, true) => Class::Forward,
             _ => Class::Normal,
         };
-        let policy = Policy {
+        Some(Policy {
             key,
             order: spec.order.unwrap_or(f64::INFINITY),
             selector: selector?,
@@ -118,8 +163,7 @@ impl Compiler<'_> {
             staged,
             ingress: is_of("Ingress").then_some(ingress),
             egress: (is_of("Egress") && class != Class::PreDnat).then_some(egress),
-        };
-        Some((tier, tie, policy))
+        })
     }
 
     /// `types` where it is absent: by length through calico-apiserver and calicoctl, by presence through CRDs of
@@ -148,7 +192,7 @@ impl Compiler<'_> {
             let tier = if spec.tier.is_empty() { "default" } else { &spec.tier };
             return (tier.to_owned(), format!("{}/{}/{}", key.name, key.namespace, key.kind));
         }
-        let stored = if raw { key.name.clone() } else { names::tiered(&key.name) };
+        let stored = if raw { key.name.clone() } else { names::tiered(&key.name).into_owned() };
         (names::tier_of(&stored).to_owned(), stored)
     }
 

@@ -1,7 +1,8 @@
 //! Address sets: what selectors, named ports and services stand for.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -11,7 +12,7 @@ use crate::calico::state::{AddressSet, Members, SetId};
 use crate::snapshot::{Cluster, EndpointSlice};
 
 /// What a set stands for. Equal contents are one set.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Content {
     /// Addresses of endpoints and sets.
     Selector(Selector),
@@ -23,25 +24,51 @@ pub(super) enum Content {
 
 /// Sets that rules have asked for so far.
 #[derive(Debug, Default)]
-pub(super) struct Sets(BTreeMap<Content, SetId>);
+pub(super) struct Sets {
+    ids: HashMap<Arc<Content>, SetId>,
+    contents: Vec<Arc<Content>>,
+}
 
 impl Sets {
     /// The set of a content.
     pub(super) fn id(&mut self, content: Content) -> SetId {
-        let next = SetId(self.0.len());
-        *self.0.entry(content).or_insert(next)
+        if let Some(id) = self.ids.get(&content) {
+            return *id;
+        }
+        let (id, content) = (SetId(self.contents.len()), Arc::new(content));
+        self.contents.push(Arc::clone(&content));
+        self.ids.insert(content, id);
+        id
     }
 
-    /// Finds the members of every set.
-    pub(super) fn resolve(self, owners: &[Owner], cluster: &Cluster) -> Vec<AddressSet> {
-        let mut sets: Vec<_> = self.0.into_iter().map(|(content, id)| (id, content)).collect();
-        sets.sort_unstable_by_key(|(id, _)| *id);
-        sets.into_iter().map(|(_, content)| content.resolve(owners, cluster)).collect()
+    pub(super) fn len(&self) -> usize {
+        self.contents.len()
+    }
+
+    /// Finds the members of every set. What was `known` stays where nothing has changed; with `same` owners and services
+    /// that is all of it.
+    pub(super) fn resolve(
+        &self,
+        owners: &[Owner],
+        cluster: &Cluster,
+        known: &[Arc<AddressSet>],
+        same: bool,
+    ) -> Vec<Arc<AddressSet>> {
+        let contents = self.contents.iter().enumerate();
+        contents
+            .map(|(index, content)| match known.get(index) {
+                Some(known) if same => Arc::clone(known),
+                known => {
+                    let found = content.resolve(owners, cluster);
+                    known.filter(|known| ***known == found).map_or_else(|| Arc::new(found), Arc::clone)
+                }
+            })
+            .collect()
     }
 }
 
 impl Content {
-    fn resolve(self, owners: &[Owner], cluster: &Cluster) -> AddressSet {
+    fn resolve(&self, owners: &[Owner], cluster: &Cluster) -> AddressSet {
         match self {
             Self::Selector(selector) => {
                 let selected = owners.iter().filter(|owner| selector.matches(&owner.labels));
@@ -51,8 +78,8 @@ impl Content {
             Self::NamedPort { selector, name, protocol } => {
                 let selected = owners.iter().filter(|owner| selector.matches(&owner.labels));
                 let members = selected.flat_map(|owner| {
-                    let ports = owner.ports.iter().filter(|(found, number, _)| *found == name && *number == protocol);
-                    ports.flat_map(|(_, _, port)| owner.nets.iter().map(|net| (net.addr(), protocol, *port)))
+                    let ports = owner.ports.iter().filter(|(found, number, _)| found == name && number == protocol);
+                    ports.flat_map(|(_, _, port)| owner.nets.iter().map(|net| (net.addr(), *protocol, *port)))
                 });
                 let members = ports(members.collect());
                 AddressSet { meaning: format!("port `{name}` of `{selector}`"), members }
@@ -61,9 +88,9 @@ impl Content {
                 let slices: Vec<_> = cluster
                     .slices
                     .iter()
-                    .filter(|slice| slice.namespace == namespace && slice.service == name)
+                    .filter(|slice| slice.namespace == *namespace && slice.service == *name)
                     .collect();
-                let members = if with_ports {
+                let members = if *with_ports {
                     ports(slices.iter().flat_map(|slice| members_with_ports(slice)).collect())
                 } else {
                     nets(slices.iter().flat_map(|slice| addresses(slice)).map(IpNet::from))

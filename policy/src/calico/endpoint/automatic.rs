@@ -1,6 +1,7 @@
 //! Host endpoints that calico-kube-controllers makes of nodes
 //! (projectcalico/calico:kube-controllers/pkg/controllers/node/hostendpoints.go).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -47,7 +48,8 @@ pub(in crate::calico) fn automatic(snapshot: &Snapshot, present: &[HostEndpoint]
             }
         }
     }
-    expected.retain(|endpoint| !present.iter().any(|present| present.key.name == endpoint.key.name));
+    let present: HashSet<&str> = present.iter().map(|endpoint| endpoint.key.name.as_str()).collect();
+    expected.retain(|endpoint| !present.contains(endpoint.key.name.as_str()));
     unknown.sort_unstable();
     unknown.dedup();
     (expected, unknown)

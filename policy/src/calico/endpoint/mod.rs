@@ -52,7 +52,7 @@ impl<'s> Owners<'s> {
 /// endpoint of their own.
 pub fn owners<'s>(state: &'s State, settings: &Settings, node: &str, interface: &Interface) -> Owners<'s> {
     // Sorted by name, so the first that fits wins.
-    let mut local = state.endpoints.iter().filter(|endpoint| endpoint.node == node);
+    let mut local = state.endpoints.of(node).map(|(_, endpoint)| endpoint);
     let wildcard = local.clone().find(|endpoint| endpoint.interfaces == Interfaces::All);
     let own = local.find(|endpoint| match &endpoint.interfaces {
         Interfaces::All => false,

@@ -1,9 +1,12 @@
 //! The chain of one host endpoint, as a region over all packets.
 
-use super::rule::Builder;
+use std::sync::Arc;
+
+use super::rule::{Builder, Rules};
+use super::selected::Lists;
 use crate::calico::settings::{FailsafePort, Settings};
-use crate::calico::state::{Action, Class, HostEndpoint, Policy, Rule, Side, State};
-use crate::packet::{Cube, IpSet, Label, PortSet, Region, Space, protocol};
+use crate::calico::state::{Class, HostEndpoint, Policy, Side, State};
+use crate::packet::{Cube, IpSet, Joins, Label, PortSet, Region, Space, protocol};
 
 /// Accepted, and marked so for the chains that follow.
 pub(super) const ACCEPTED: Label = 1;
@@ -12,16 +15,18 @@ pub(super) const FAILSAFE: Label = 2;
 /// Dropped.
 pub(super) const DROPPED: Label = 3;
 /// Left to what follows the tier or the profile; never in the region of a whole chain.
-const PASSED: Label = 4;
+pub(super) const PASSED: Label = 4;
 
 /// A chain to fold.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Chain<'s> {
     pub(super) state: &'s State,
     pub(super) settings: &'s Settings,
     pub(super) endpoint: &'s HostEndpoint,
     pub(super) side: Side,
     pub(super) kind: Kind,
+    /// Policies of the endpoint.
+    pub(super) lists: Arc<Lists>,
 }
 
 /// What a chain is for.
@@ -36,14 +41,15 @@ pub(super) enum Kind {
 impl<'s> Chain<'s> {
     /// Whether any policy of the endpoint belongs here, whatever its direction. Without, the chain is not there.
     pub(super) fn is_present(&self) -> bool {
-        self.state.tiers.iter().flat_map(|tier| &tier.policies).any(|policy| self.concerns(policy))
+        self.lists.tiers.iter().flatten().any(|policy| self.concerns(policy))
     }
 
     /// How many tiers have policies that belong here.
     pub(super) fn count_tiers(&self) -> usize {
-        self.state.tiers.iter().filter(|tier| tier.policies.iter().any(|policy| self.concerns(policy))).count()
+        self.lists.tiers.iter().filter(|policies| policies.iter().any(|policy| self.concerns(policy))).count()
     }
 
+    /// Whether a policy that selects the endpoint belongs here.
     fn concerns(&self, policy: &Policy) -> bool {
         let here = match self.kind {
             Kind::BeforeTracking => policy.class == Class::Untracked,
@@ -51,7 +57,7 @@ impl<'s> Chain<'s> {
             Kind::Local => policy.class == Class::Normal || policy.class == Class::Forward,
             Kind::Routed => policy.class == Class::Forward,
         };
-        here && (policy.ingress.is_some() || policy.egress.is_some()) && policy.selector.matches(&self.endpoint.labels)
+        here && (policy.ingress.is_some() || policy.egress.is_some())
     }
 
     /// How each packet leaves the chain; unlabelled where it decides nothing. `invalid` are the packets that connection
@@ -76,15 +82,20 @@ impl<'s> Chain<'s> {
 
     /// The tiers, with what follows them.
     pub(super) fn tiers(&self, builder: &mut Builder<'s>, mut rest: Region) -> Region {
-        for tier in self.state.tiers.iter().rev() {
-            let enforced = tier.policies.iter().filter(|policy| !policy.staged && self.concerns(policy));
-            let rules: Vec<&'s [Rule]> = enforced.filter_map(|policy| policy.rules(self.side)).collect();
-            if rules.is_empty() {
+        for (tier, policies) in self.state.tiers.iter().zip(&self.lists.tiers).rev() {
+            let enforced = policies.iter().filter(|policy| !policy.staged && self.concerns(policy));
+            let mut regions = Vec::new();
+            for policy in enforced.filter(|policy| policy.rules(self.side).is_some()) {
+                let decided = builder.decided(&Rules::Policy(Arc::clone(policy)), self.side);
+                regions.push((Joins::chance(&policy.key.name), decided));
+            }
+            if regions.is_empty() {
                 continue;
             }
             let drops = matches!(self.kind, Kind::Local | Kind::Routed) && !tier.passes;
             let unmatched = if drops { Space::everywhere(DROPPED) } else { rest };
-            rest = block(builder, &rules, rest, unmatched);
+            let matched = builder.kept.joins.first_match(builder.space, &regions);
+            rest = follow(builder, matched, rest, unmatched);
         }
         rest
     }
@@ -94,8 +105,8 @@ impl<'s> Chain<'s> {
         for name in self.endpoint.profiles.iter().rev() {
             rest = match self.state.profiles.get(name) {
                 Some(profile) => {
-                    let rules = if self.side == Side::Ingress { &profile.ingress } else { &profile.egress };
-                    block(builder, &[rules], rest, rest)
+                    let matched = builder.decided(&Rules::Profile(Arc::clone(profile)), self.side);
+                    follow(builder, matched, rest, rest)
                 }
                 None => Space::everywhere(DROPPED),
             };
@@ -132,20 +143,9 @@ impl<'s> Chain<'s> {
     }
 }
 
-/// Lists of rules, the first match deciding; `Pass` leads to `passed`, no match to `unmatched`.
-fn block<'s>(builder: &mut Builder<'s>, rules: &[&'s [Rule]], passed: Region, unmatched: Region) -> Region {
-    let mut regions = Vec::new();
-    for rule in rules.iter().copied().flatten() {
-        let label = match rule.action {
-            Action::Allow => ACCEPTED,
-            Action::Deny => DROPPED,
-            Action::Pass => PASSED,
-            Action::Log => continue,
-        };
-        regions.push(builder.rule(rule, label));
-    }
+/// What rules have decided, with what follows them: `Pass` leads to `passed`, no match to `unmatched`.
+fn follow(builder: &mut Builder<'_>, matched: Region, passed: Region, unmatched: Region) -> Region {
     let space = &mut builder.space;
-    let matched = space.first_match(&regions);
     let pass = space.labelled(matched, PASSED);
     let decided = space.without(matched, pass);
     let passed = space.within(passed, pass);

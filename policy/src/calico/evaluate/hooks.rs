@@ -373,6 +373,7 @@ impl<'b, 's> Fold<'b, 's> {
     }
 
     pub(super) fn chain_of(&self, endpoint: &'s HostEndpoint, side: Side, kind: Kind) -> Chain<'s> {
-        Chain { state: self.state, settings: self.settings, endpoint, side, kind }
+        let lists = self.builder.selected.of(self.state, endpoint);
+        Chain { state: self.state, settings: self.settings, endpoint, side, kind, lists }
     }
 }

@@ -9,17 +9,28 @@ mod bpf;
 mod chain;
 mod hooks;
 mod rule;
+mod selected;
 
+use std::sync::Arc;
+
+pub(super) use self::rule::Kept;
+pub(super) use self::selected::{Known, Selected, lock};
 use super::question::{Path, Question};
 use super::settings::Dataplane;
 use super::state::State;
-use crate::packet::{Exhausted, PacketSet, Space};
+use crate::packet::{Exhausted, PacketSet, Region, Space};
 
-/// Steps that the questions of one [`Evaluator`] may take together, far more than 100,000 rules do.
-pub const BUDGET: u64 = 1 << 32;
+/// Steps that the questions of one [`Evaluator`] may take together, which bounds its memory too; see
+/// [`Space::with_budget`]. Far more than 10,000 rules take.
+pub const BUDGET: u64 = 1 << 28;
 
 /// Answers questions about one state. Rules are built into sets once, and what nodes have in common is worked out once.
-pub struct Evaluator<'s>(rule::Builder<'s>);
+pub struct Evaluator<'s> {
+    state: &'s State,
+    selected: Selected,
+    space: Space,
+    kept: Kept,
+}
 
 impl<'s> Evaluator<'s> {
     /// Of a state, with [`BUDGET`].
@@ -29,7 +40,8 @@ impl<'s> Evaluator<'s> {
 
     /// Of a state, with another number of steps. What is exhausted stays so.
     pub fn with_budget(state: &'s State, steps: u64) -> Self {
-        Self(rule::Builder::new(state, Space::with_budget(steps)))
+        let selected = Selected::new(state, None, &Arc::default());
+        Self { state, selected, space: Space::with_budget(steps), kept: Kept::default() }
     }
 
     /// The packets that pass, before destination NAT: accepted, or asked about by no policy.
@@ -38,16 +50,28 @@ impl<'s> Evaluator<'s> {
     ///
     /// The questions so far took more steps than the budget has.
     pub fn evaluate(&mut self, question: &Question) -> Result<PacketSet, Exhausted> {
-        let mut fold = hooks::Fold::new(&mut self.0, question);
-        let bpf = fold.settings.dataplane.value == Dataplane::Bpf;
-        let passed = match &question.path {
-            path if bpf => fold.bpf(path),
-            Path::Ingress(interface) => fold.ingress(interface),
-            Path::Egress(interface) => fold.egress(interface),
-            Path::Forward { from, to } => fold.forward(from, to),
-            Path::Local(interface) => fold.local(interface),
-        };
-        self.0.space.store(passed)
+        let passed = passing(self.state, &self.selected, question, &mut self.space, &mut self.kept);
+        self.space.store(passed)
+    }
+}
+
+/// The packets that pass, as a region of the space that `kept` belongs to.
+pub(super) fn passing(
+    state: &State,
+    selected: &Selected,
+    question: &Question,
+    space: &mut Space,
+    kept: &mut Kept,
+) -> Region {
+    let mut builder = rule::Builder { space, kept, selected, translated: None, state };
+    let mut fold = hooks::Fold::new(&mut builder, question);
+    let bpf = fold.settings.dataplane.value == Dataplane::Bpf;
+    match &question.path {
+        path if bpf => fold.bpf(path),
+        Path::Ingress(interface) => fold.ingress(interface),
+        Path::Egress(interface) => fold.egress(interface),
+        Path::Forward { from, to } => fold.forward(from, to),
+        Path::Local(interface) => fold.local(interface),
     }
 }
 

@@ -3,24 +3,75 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::chain::{ACCEPTED, DROPPED, PASSED};
+use super::selected::Selected;
+
 use crate::calico::question::Translation;
-use crate::calico::state::{Families, Members, Peer, Rule, SetId, State};
+use crate::calico::state::{Action, AddressSet, Families, Members, Peer, Policy, Profile, Rule, SetId, Side, State};
 use crate::net::Family;
-use crate::packet::{Cube, IcmpSet, IpSet, Label, PortSet, ProtocolSet, Region, Space, protocol};
+use crate::packet::{Cube, IcmpSet, IpSet, Joins, Label, PortSet, ProtocolSet, Region, Space, protocol};
 
 /// A space in which the rules of one state are put together.
 pub(super) struct Builder<'s> {
-    pub(super) space: Space,
+    pub(super) space: &'s mut Space,
+    pub(super) kept: &'s mut Kept,
+    pub(super) selected: &'s Selected,
     /// What NAT has done to the packets that the chains now see. Regions are always of packets before NAT.
     pub(super) translated: Option<Translation>,
     pub(super) state: &'s State,
-    /// Rules that were built before, by their place in the state; not those built for a translation.
-    rules: HashMap<(usize, Label), Region>,
+}
+
+/// What was built before in a space: good for other questions, and for other states as far as they share policies and
+/// sets. Each entry keeps what it is known by, so that its place stands for nothing else.
+#[derive(Default)]
+pub(in crate::calico) struct Kept {
+    /// What lists of rules decide, by their place and direction; not those built for a translation.
+    decided: HashMap<(usize, Side), Decided>,
     /// Members of sets within the families of a rule. Equal lists are one list, which the space then builds once.
-    addresses: HashMap<(SetId, Families), IpSet>,
+    addresses: HashMap<(usize, Families), (Arc<AddressSet>, IpSet)>,
+    pub(super) joins: Joins,
+}
+
+struct Decided {
+    _rules: Rules,
+    /// Sets that the rules refer to, as they were.
+    sets: Vec<(SetId, Arc<AddressSet>)>,
+    region: Region,
+}
+
+/// Who has a list of rules for each direction.
+#[derive(Clone)]
+pub(super) enum Rules {
+    Policy(Arc<Policy>),
+    Profile(Arc<Profile>),
+}
+
+impl Rules {
+    fn place(&self) -> usize {
+        match self {
+            Self::Policy(policy) => Arc::as_ptr(policy).addr(),
+            Self::Profile(profile) => Arc::as_ptr(profile).addr(),
+        }
+    }
+
+    fn of(&self, side: Side) -> &[Rule] {
+        match (self, side) {
+            (Self::Policy(policy), _) => policy.rules(side).unwrap_or_default(),
+            (Self::Profile(profile), Side::Ingress) => &profile.ingress,
+            (Self::Profile(profile), Side::Egress) => &profile.egress,
+        }
+    }
+}
+
+impl Kept {
+    /// How many entries it has.
+    pub(in crate::calico) fn len(&self) -> usize {
+        self.decided.len() + self.addresses.len() + self.joins.len()
+    }
 }
 
 /// One way to satisfy a side of a rule.
@@ -30,24 +81,37 @@ struct Choice {
     ports: PortSet,
 }
 
-impl<'s> Builder<'s> {
-    pub(super) fn new(state: &'s State, space: Space) -> Self {
-        Self { space, translated: None, state, rules: HashMap::new(), addresses: HashMap::new() }
+impl Builder<'_> {
+    /// What a list of rules decides, the first match counting. Log decides nothing.
+    pub(super) fn decided(&mut self, rules: &Rules, side: Side) -> Region {
+        if self.translated.is_some() {
+            return self.decide(rules.of(side));
+        }
+        let place = (rules.place(), side);
+        if let Some(known) = self.kept.decided.get(&place)
+            && known.sets.iter().all(|(id, set)| Arc::ptr_eq(self.state.set(*id), set))
+        {
+            return known.region;
+        }
+        let region = self.decide(rules.of(side));
+        let sets = rules.of(side).iter().flat_map(|rule| rule.source.all_sets().chain(rule.destination.all_sets()));
+        let sets = sets.map(|id| (id, Arc::clone(self.state.set(id)))).collect();
+        self.kept.decided.insert(place, Decided { _rules: rules.clone(), sets, region });
+        region
     }
 
-    /// The packets of a rule, with a label.
-    pub(super) fn rule(&mut self, rule: &'s Rule, label: Label) -> Region {
-        if self.translated.is_some() {
-            return self.build(rule, label);
+    fn decide(&mut self, rules: &[Rule]) -> Region {
+        let mut regions = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let label = match rule.action {
+                Action::Allow => ACCEPTED,
+                Action::Deny => DROPPED,
+                Action::Pass => PASSED,
+                Action::Log => continue,
+            };
+            regions.push(self.build(rule, label));
         }
-        // The state is borrowed for as long as this lives, so a place stands for one rule.
-        let place = (std::ptr::from_ref(rule).addr(), label);
-        if let Some(region) = self.rules.get(&place) {
-            return *region;
-        }
-        let region = self.build(rule, label);
-        self.rules.insert(place, region);
-        region
+        self.space.first_match(&regions)
     }
 
     fn build(&mut self, rule: &Rule, label: Label) -> Region {
@@ -59,21 +123,32 @@ impl<'s> Builder<'s> {
         let icmp = rule.not_icmp.map_or_else(|| icmp.clone(), |not| icmp.difference(&kinds(not)));
         let sources = self.choices(&rule.source, rule.families);
         let destinations = self.choices(&rule.destination, rule.families);
-        let mut cubes = Vec::new();
-        for source in &sources {
-            for destination in &destinations {
-                let cube = Cube {
-                    source: source.addresses.clone(),
-                    destination: destination.addresses.clone(),
-                    protocols: protocols.intersection(source.protocols).intersection(destination.protocols),
-                    source_ports: source.ports.clone(),
-                    destination_ports: destination.ports.clone(),
-                    icmp: icmp.clone(),
-                };
-                cubes.push(self.cube(&cube, label));
-            }
-        }
-        let mut region = self.space.first_match(&cubes);
+        let any = [Choice { addresses: IpSet::all(), protocols: ProtocolSet::ALL, ports: PortSet::all() }];
+        let mut packets = |sources: &[Choice], destinations: &[Choice]| {
+            let pairs =
+                sources.iter().flat_map(|source| destinations.iter().map(move |destination| (source, destination)));
+            let cubes: Vec<Region> = pairs
+                .map(|(source, destination)| {
+                    let cube = Cube {
+                        source: source.addresses.clone(),
+                        destination: destination.addresses.clone(),
+                        protocols: protocols.intersection(source.protocols).intersection(destination.protocols),
+                        source_ports: source.ports.clone(),
+                        destination_ports: destination.ports.clone(),
+                        icmp: icmp.clone(),
+                    };
+                    self.cube(&cube, label)
+                })
+                .collect();
+            self.space.first_match(&cubes)
+        };
+        let mut region = if sources.len() > 1 && destinations.len() > 1 {
+            // Named ports on both sides: not every pair of their members.
+            let (from, to) = (packets(&sources, &any), packets(&any, &destinations));
+            self.space.within(from, to)
+        } else {
+            packets(&sources, &destinations)
+        };
         for (peer, destination) in [(&rule.source, false), (&rule.destination, true)] {
             for id in peer.service.into_iter() {
                 let service = self.pairs(id, destination);
@@ -149,10 +224,14 @@ impl<'s> Builder<'s> {
 
     /// Addresses of a set that are of some families, the same list each time.
     fn members(&mut self, id: SetId, families: Families) -> IpSet {
-        let state = self.state;
-        let addresses = self.addresses.entry((id, families)).or_insert_with(|| match &state.set(id).members {
-            Members::Nets(nets) => nets.iter().filter(|net| families.has(family(net))).copied().collect(),
-            Members::Ports(_) => IpSet::empty(),
+        let set = self.state.set(id);
+        let place = (Arc::as_ptr(set).addr(), families);
+        let (_, addresses) = self.kept.addresses.entry(place).or_insert_with(|| {
+            let addresses = match &set.members {
+                Members::Nets(nets) => nets.iter().filter(|net| families.has(family(net))).copied().collect(),
+                Members::Ports(_) => IpSet::empty(),
+            };
+            (Arc::clone(set), addresses)
         });
         addresses.clone()
     }

@@ -65,6 +65,11 @@ impl Selector {
         self.0.matches(labels)
     }
 
+    /// Every label that it looks at, some more than once.
+    pub(super) fn labels<'n>(&'n self, see: &mut impl FnMut(&'n str)) {
+        self.0.labels(see);
+    }
+
     /// Whether it is `global()` and nothing else.
     pub fn is_global(&self) -> bool {
         self.0 == Node::Global
@@ -106,6 +111,15 @@ impl Node {
             Self::Not(node) => !node.matches(labels),
             Self::And(nodes) => nodes.iter().all(|node| node.matches(labels)),
             Self::Or(nodes) => nodes.iter().any(|node| node.matches(labels)),
+        }
+    }
+
+    fn labels<'n>(&'n self, see: &mut impl FnMut(&'n str)) {
+        match self {
+            Self::All | Self::Global => {}
+            Self::Has(label) | Self::Compare { label, .. } | Self::In { label, .. } => see(label),
+            Self::Not(node) => node.labels(see),
+            Self::And(nodes) | Self::Or(nodes) => nodes.iter().for_each(|node| node.labels(see)),
         }
     }
 

@@ -165,3 +165,27 @@ fn limits_of_selectors_are_named() {
     assert_eq!(lab.refused(Stage::Api), ["p"]);
     assert!(lab.state().unknown.iter().any(|unknown| unknown.path == "spec.selector"));
 }
+
+#[test]
+fn what_is_too_large_to_read_is_named() {
+    let rule = json!({"action": "Allow"});
+    let lab =
+        open_endpoint(Lab::new()).policy("default.p", json!({"selector": "has(a)", "ingress": vec![rule; 10_001]}));
+    let nets: Vec<String> =
+        (0..100_001).map(|index| format!("10.{}.{}.{}", index >> 16, index >> 8 & 255, index & 255)).collect();
+    let lab = lab.with("GlobalNetworkSet", "s", json!({"nets": nets}));
+    let state = lab.state();
+    let unknown: Vec<String> = state
+        .unknown
+        .iter()
+        .map(|unknown| format!("{} {}: {}", unknown.key.as_ref().expect("an object"), unknown.path, unknown.reason))
+        .collect();
+    assert_eq!(
+        unknown,
+        [
+            "GlobalNetworkPolicy/default.p spec.ingress: 10001 entries, and this engine reads no more than 10000",
+            "GlobalNetworkSet/s spec.nets: 100001 entries, and this engine reads no more than 100000",
+        ]
+    );
+    assert_eq!(lab.refused(Stage::Felix), ["default.p", "s"]);
+}

@@ -16,18 +16,18 @@ const QUESTIONS: usize = 6;
 const PACKETS: usize = 60;
 
 /// Numbers to choose by; when they run out, the first choice is taken.
-struct Dice(std::vec::IntoIter<u16>);
+pub(super) struct Dice(pub(super) std::vec::IntoIter<u16>);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
         usize::from(self.0.next().unwrap_or(0)) % sides
     }
 
-    fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.roll(items.len())]
     }
 
-    fn chance(&mut self, sides: usize) -> bool {
+    pub(super) fn chance(&mut self, sides: usize) -> bool {
         self.roll(sides) == sides - 1
     }
 
@@ -151,7 +151,7 @@ fn policy(dice: &mut Dice, tier: &str) -> Value {
     policy
 }
 
-fn cluster(dice: &mut Dice) -> Lab {
+pub(super) fn cluster(dice: &mut Dice) -> Lab {
     let mut lab = Lab::new().dataplane(dice.pick(&[Dataplane::Nftables, Dataplane::Iptables, Dataplane::Bpf]));
     for (index, interface) in ["eth0", "*", "", "eth1"].into_iter().enumerate() {
         if dice.roll(3) == 0 && index > 0 {
@@ -209,7 +209,7 @@ fn cluster(dice: &mut Dice) -> Lab {
     })
 }
 
-fn question(dice: &mut Dice) -> Question {
+pub(super) fn question(dice: &mut Dice) -> Question {
     let mut interface = || match dice.roll(5) {
         0 | 1 => Interface::new("eth0", [ip("10.0.0.1"), ip("fd00::1")]),
         2 => Interface::new("eth1", [ip("10.0.0.2")]),

@@ -2,6 +2,7 @@
 
 mod bpf;
 mod endpoints;
+mod engine;
 mod invalid;
 mod lab;
 mod laws;

@@ -68,7 +68,7 @@ impl<'s> Walk<'s> {
     }
 
     fn policies(&self, tier: &'s Tier, endpoint: &HostEndpoint, kind: Kind) -> impl Iterator<Item = &'s Policy> {
-        tier.policies.iter().filter(move |policy| {
+        tier.policies.iter().map(AsRef::as_ref).filter(move |policy| {
             let some_direction = policy.ingress.is_some() || policy.egress.is_some();
             kind.takes(policy.class) && some_direction && policy.selector.matches(&endpoint.labels)
         })
@@ -172,7 +172,7 @@ impl<'s> Walk<'s> {
                 self.step(hook, stage, None, Outcome::Drop, "the profile does not exist");
                 return End::Dropped;
             };
-            let Profile { key, ingress, egress, .. } = profile;
+            let Profile { key, ingress, egress, .. } = &**profile;
             let rules = match side {
                 Side::Ingress => ingress,
                 Side::Egress => egress,

@@ -1,5 +1,7 @@
 //! Whether policy is enforced on a node at all.
 
+use std::sync::Arc;
+
 use super::model::index;
 use super::{Rule, State};
 use crate::cilium::settings::Enforcement;
@@ -16,11 +18,17 @@ pub struct Enforced {
 
 impl State {
     /// The rules that select a node and have entries for a direction, in the order of their objects.
-    pub fn rules_of(&self, node: &str, direction: Direction) -> Vec<&Rule> {
-        let view = self.view(node);
-        let Some(labels) = view.subject() else { return Vec::new() };
-        let selected = self.rules.iter().filter(|rule| rule.subject.iter().all(|one| one.matches(labels)));
-        selected.filter(|rule| rule.of(direction).next().is_some()).collect()
+    pub fn rules_of(&self, node: &str, direction: Direction) -> &[Arc<Rule>] {
+        if direction == Direction::Forward {
+            return &[];
+        }
+        self.selected.of(node).map_or(&[], |rules| &rules[index(direction)])
+    }
+
+    /// Nodes in groups that the same rules select and whose verdicts therefore differ in nothing but which addresses are
+    /// their own. In the order of names.
+    pub fn classes(&self) -> Vec<Vec<&str>> {
+        self.selected.classes()
     }
 
     /// Whether policy is enforced on a node (cilium/cilium:pkg/policy/repository.go,

@@ -6,15 +6,18 @@ mod enforcement;
 mod model;
 mod node_port;
 mod number;
+mod parts;
 mod ports;
 mod refusal;
 mod schema;
+mod selected;
 mod take;
 
 pub use enforcement::Enforced;
 pub(crate) use model::index;
 pub use model::{Condition, Element, Peers, Port, Ports, Rule};
 pub(crate) use node_port::NodePort;
+pub(super) use parts::{Memory, Parts};
 pub use refusal::{Refusal, Stage, Unknown};
 
 use std::collections::BTreeMap;
@@ -24,13 +27,15 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::api::CiliumCidrGroupSpec;
-use super::identity::{Ipcache, Members, View};
+use super::identity::{Ipcache, View};
 use super::selector::Selector;
 use super::settings::{SettingError, Settings};
 use super::version::Version;
 use crate::object;
 use crate::packet::Direction;
 use crate::snapshot::{Key, Snapshot};
+use parts::Groups;
+use selected::Selected;
 
 /// API group of Cilium's objects.
 const GROUP: &str = "cilium.io";
@@ -59,59 +64,24 @@ impl Default for Options<'_> {
 #[derive(Clone, Debug)]
 pub struct State {
     /// Configuration of the agents.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// Settings that the agents do not take.
     pub setting_errors: Vec<SettingError>,
     /// Rules for hosts, in the order of their objects.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<Arc<Rule>>,
     /// Objects that are not applied, in the order of their keys.
     pub refused: Vec<Refusal>,
     /// What a verdict may depend on and is not known.
     pub unknown: Vec<Unknown>,
-    ipcache: Ipcache,
-    node_ports: Vec<NodePort>,
+    ipcache: Arc<Ipcache>,
+    node_ports: Arc<Vec<NodePort>>,
+    selected: Selected,
 }
 
 impl State {
     /// Compiles a snapshot.
     pub fn compile(snapshot: &Snapshot, options: Options<'_>) -> Self {
-        let (settings, setting_errors) = Settings::read(&snapshot.cluster, options.stated, options.version);
-        let members = Members::read(snapshot, &settings);
-        let mut unknown: Vec<Unknown> =
-            members.unknown.iter().map(|what| Unknown::of("CiliumNode", "", what)).collect();
-        unknown.extend(settings_unknown(&settings));
-        let mut taken = take::Taken::default();
-        if settings.clusterwide.value {
-            take::policies(snapshot, "CiliumClusterwideNetworkPolicy", &settings, options, &mut taken);
-        }
-        // Their prefixes are in the ipcache as well, though they are never for hosts.
-        take::policies(snapshot, "CiliumNetworkPolicy", &settings, options, &mut taken);
-        unknown.append(&mut taken.unknown);
-        unknown.extend(taken.modes_differ());
-        let groups = groups(snapshot, &mut taken.refused, &mut unknown);
-        let ipcache = Ipcache::build(Arc::new(members), &settings, taken.prefixes, &groups);
-        for manifest in snapshot.of(GROUP, "CiliumNodeConfig") {
-            unknown.push(Unknown::of(&manifest.key.to_string(), "spec", "settings of single nodes are not read"));
-        }
-        taken.refused.sort_by(|one, other| one.key.cmp(&other.key));
-        let mut state = Self {
-            settings,
-            setting_errors,
-            rules: taken.rules,
-            refused: taken.refused,
-            unknown,
-            ipcache,
-            node_ports: node_port::read(&snapshot.cluster),
-        };
-        let led = node_port::unknown(&state);
-        state.unknown.extend(led);
-        let ambiguous = state.ambiguous_names();
-        state.unknown.extend(ambiguous);
-        if taken.group_of_everyone {
-            let named = state.names_of_everyone();
-            state.unknown.extend(named);
-        }
-        state
+        Parts::new(snapshot, options, None, &mut Memory::default()).1
     }
 
     /// Named ports that a rule uses and that pods with equal labels have with different numbers.
@@ -157,6 +127,10 @@ impl State {
         &self.node_ports
     }
 
+    pub(super) fn ipcache(&self) -> &Arc<Ipcache> {
+        &self.ipcache
+    }
+
     /// What a node's agent sees of its peers.
     pub fn view(&self, node: &str) -> View<'_> {
         self.ipcache.view(node)
@@ -189,8 +163,8 @@ fn settings_unknown(settings: &Settings) -> Vec<Unknown> {
 }
 
 /// Groups and their prefixes; the agent passes over a prefix that is none.
-fn groups(snapshot: &Snapshot, refused: &mut Vec<Refusal>, unknown: &mut Vec<Unknown>) -> Vec<super::identity::Group> {
-    let mut groups = Vec::new();
+fn groups(snapshot: &Snapshot) -> Groups {
+    let mut found = Groups::default();
     for manifest in snapshot.of(GROUP, "CiliumCIDRGroup") {
         let spec = manifest.value.get("spec").cloned().unwrap_or(Value::Null);
         let parsed = match object::parse::<CiliumCidrGroupSpec>(&spec) {
@@ -199,18 +173,19 @@ fn groups(snapshot: &Snapshot, refused: &mut Vec<Refusal>, unknown: &mut Vec<Unk
                 let path = format!("spec.{}", error.path);
                 let reason = error.message;
                 let key = manifest.key.clone();
-                refused.push(Refusal { key, stage: Stage::Decode, path, reason, keeps_previous: false });
+                found.refused.push(Refusal { key, stage: Stage::Decode, path, reason, keeps_previous: false });
                 continue;
             }
         };
         for path in &parsed.unknown {
-            unknown.push(Unknown::of(&manifest.key.to_string(), &format!("spec.{path}"), "no such field is known"));
+            let path = format!("spec.{path}");
+            found.unknown.push(Unknown::of(&manifest.key.to_string(), &path, "no such field is known"));
         }
         let prefixes: Vec<IpNet> =
             parsed.object.external_cidrs.iter().filter_map(|text| number::prefix(text)).collect();
-        groups.push((manifest.key.name.clone(), labels(&manifest.value), prefixes));
+        found.groups.push((manifest.key.name.clone(), labels(&manifest.value), prefixes));
     }
-    groups
+    found
 }
 
 /// `metadata.labels`.

@@ -1,7 +1,7 @@
 //! One policy object: decoded, checked, and turned into rules (cilium/cilium:pkg/k8s/apis/cilium.io/v2/ccnp_types.go,
 //! `Parse`). Its rules are taken all or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -17,13 +17,14 @@ use crate::cilium::selector::{self, Selector};
 use crate::cilium::settings::Settings;
 use crate::object;
 use crate::packet::Direction;
-use crate::snapshot::{Key, Manifest, Snapshot};
+use crate::snapshot::{Key, Manifest, Snapshot, Source};
 
 /// What was taken of the objects of a snapshot.
 #[derive(Default)]
 pub(super) struct Taken {
-    pub(super) rules: Vec<Rule>,
-    pub(super) prefixes: Vec<IpNet>,
+    pub(super) rules: Vec<Arc<Rule>>,
+    /// The objects that are applied.
+    pub(super) parts: Vec<Arc<Part>>,
     pub(super) refused: Vec<Refusal>,
     pub(super) unknown: Vec<Unknown>,
     /// Some `cidrGroupSelector` is empty.
@@ -32,40 +33,62 @@ pub(super) struct Taken {
     modes: BTreeMap<String, (Arc<Key>, String)>,
 }
 
+/// What is made of one object, whatever other policies there are.
+#[derive(Debug)]
+pub(super) struct Part {
+    parsed: Result<Parsed, Fault>,
+    unknown: Vec<Unknown>,
+    group_of_everyone: bool,
+}
+
+/// Objects that were taken before, by the place of their manifest.
+pub(super) type Parts = HashMap<usize, (Arc<Manifest>, Arc<Part>)>;
+
 /// Takes the policies of a kind.
-pub(super) fn policies(snapshot: &Snapshot, kind: &str, settings: &Settings, options: Options<'_>, taken: &mut Taken) {
-    for manifest in snapshot.of(GROUP, kind) {
+pub(super) fn policies(
+    snapshot: &Snapshot,
+    kind: &str,
+    settings: &Settings,
+    options: Options<'_>,
+    known: &mut Parts,
+    taken: &mut Taken,
+) {
+    let mut part = |manifest: &Arc<Manifest>| {
+        let place = Arc::as_ptr(manifest).addr();
+        if let Some((_, part)) = known.get(&place) {
+            return Arc::clone(part);
+        }
         let mut context = Context::new(settings, snapshot, &manifest.key);
-        let fault = match policy(manifest, options.schema, &mut context) {
-            Ok(rules) => {
-                taken.group_of_everyone |= context.group_of_everyone;
-                taken.add(rules, context.unknown);
-                continue;
-            }
+        let parsed = policy(manifest, options.schema, &mut context);
+        let Context { unknown, group_of_everyone, .. } = context;
+        let part = Arc::new(Part { parsed, unknown, group_of_everyone });
+        // The manifest is kept with it, so that its place stands for nothing else.
+        known.insert(place, (Arc::clone(manifest), Arc::clone(&part)));
+        part
+    };
+    for manifest in snapshot.of(GROUP, kind) {
+        let Fault { stage, path, reason } = match taken.add(part(manifest)) {
+            Ok(()) => continue,
             Err(fault) => fault,
         };
         // What the API server refuses never reaches the agent, so the old object stays as it is.
         let previous = options.previous.and_then(|previous| previous.objects.get(&manifest.key));
-        let mut context = Context::new(settings, snapshot, &manifest.key);
-        let kept = previous.and_then(|previous| policy(previous, options.schema, &mut context).ok());
-        let keeps_previous = kept.is_some();
-        if let Some(rules) = kept {
-            taken.group_of_everyone |= context.group_of_everyone;
-            taken.add(rules, context.unknown);
-        }
-        let Fault { stage, path, reason } = fault;
+        let keeps_previous = previous.is_some_and(|previous| taken.add(part(previous)).is_ok());
         taken.refused.push(Refusal { key: manifest.key.clone(), stage, path, reason, keeps_previous });
     }
 }
 
 impl Taken {
-    fn add(&mut self, parsed: Parsed, unknown: Vec<Unknown>) {
-        self.rules.extend(parsed.rules);
-        self.prefixes.extend(parsed.prefixes);
-        self.unknown.extend(unknown);
-        for (mode, place) in parsed.modes {
-            self.modes.entry(mode).or_insert(place);
+    fn add(&mut self, part: Arc<Part>) -> Result<(), Fault> {
+        let parsed = part.parsed.as_ref().map_err(Fault::clone)?;
+        self.rules.extend_from_slice(&parsed.rules);
+        self.unknown.extend_from_slice(&part.unknown);
+        self.group_of_everyone |= part.group_of_everyone;
+        for (mode, place) in &parsed.modes {
+            self.modes.entry(mode.clone()).or_insert_with(|| place.clone());
         }
+        self.parts.push(part);
+        Ok(())
     }
 
     /// Where two allows of one peer and port state different modes, the agent cannot make a policy, and what it had
@@ -77,8 +100,16 @@ impl Taken {
     }
 }
 
+impl Part {
+    /// Every prefix that its rules name.
+    pub(super) fn prefixes(&self) -> &[IpNet] {
+        self.parsed.as_ref().map_or(&[], |parsed| &parsed.prefixes)
+    }
+}
+
+#[derive(Debug)]
 struct Parsed {
-    rules: Vec<Rule>,
+    rules: Vec<Arc<Rule>>,
     prefixes: Vec<IpNet>,
     modes: Vec<(String, (Arc<Key>, String))>,
 }
@@ -130,19 +161,22 @@ fn policy(manifest: &Manifest, through_api: bool, context: &mut Context<'_>) -> 
         return Err(Fault::sanitize("", "neither spec nor specs is there"));
     }
     let mut parsed = Parsed { rules: Vec::new(), prefixes: Vec::new(), modes: Vec::new() };
-    let key = Arc::new(manifest.key.clone());
+    let origin = Origin { key: Arc::new(manifest.key.clone()), source: manifest.source.clone() };
     for (path, rule) in rules_of(spec.as_ref(), specs.as_deref()) {
         let namespaced = !metadata.namespace.is_empty();
-        self::rule(&key, path, rule, namespaced, context, &mut parsed)?;
-    }
-    for rule in &mut parsed.rules {
-        rule.source.clone_from(&manifest.source);
+        self::rule(&origin, path, rule, namespaced, context, &mut parsed)?;
     }
     Ok(parsed)
 }
 
+/// The object that a rule stands in.
+struct Origin {
+    key: Arc<Key>,
+    source: Option<Arc<Source>>,
+}
+
 fn rule(
-    key: &Arc<Key>,
+    origin: &Origin,
     path: String,
     rule: &api::Rule,
     namespaced: bool,
@@ -168,7 +202,7 @@ fn rule(
         for (index, written) in list.iter().enumerate() {
             let place = format!("{path}.{name}[{index}]");
             if let Some(mode) = written.authentication().filter(|_| host) {
-                parsed.modes.push((mode.to_owned(), (Arc::clone(key), format!("{place}.authentication"))));
+                parsed.modes.push((mode.to_owned(), (Arc::clone(&origin.key), format!("{place}.authentication"))));
             }
             elements.push(written.build(place, deny, host, context)?);
         }
@@ -183,7 +217,9 @@ fn rule(
             default_deny[index(direction)] = has_entries && (forced || stated.unwrap_or(true));
         }
         let subject = selector::written(written);
-        parsed.rules.push(Rule { key: Arc::clone(key), path, source: None, subject, default_deny, elements });
+        let Origin { key, source } = origin;
+        let (key, source) = (Arc::clone(key), source.clone());
+        parsed.rules.push(Arc::new(Rule { key, path, source, subject, default_deny, elements }));
     }
     Ok(())
 }

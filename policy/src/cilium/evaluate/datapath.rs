@@ -31,7 +31,7 @@ pub(super) fn regions(state: &State, view: &View<'_>, question: &Question<'_>, s
     if !state.settings.host_firewall.value || question.direction == Direction::Forward || !is_policed(state, question) {
         return Regions { passed: Space::ALL, dropped: Space::EMPTY };
     }
-    let own = own(view);
+    let own: IpSet = view.own().collect();
     let loopback: IpSet = ["127.0.0.0/8", "::1/128"].iter().map(|text| prefix(text)).collect();
     let mut passed = vec![
         Cube { destination: loopback, ..Cube::any() },
@@ -40,7 +40,7 @@ pub(super) fn regions(state: &State, view: &View<'_>, question: &Question<'_>, s
     if question.direction == Direction::Egress {
         passed.push(Cube { source: own.complement(), ..Cube::any() });
     } else {
-        passed.extend(translated(state, view));
+        passed.extend(translated(state, view, &own));
         passed.push(Cube { destination: own.complement(), ..Cube::any() });
     }
     if state.settings.icmp_frag_needed.value {
@@ -73,13 +73,6 @@ fn icmp(family: Family) -> Cube {
     Cube { source: IpSet::family(family), protocols: ProtocolSet::from(protocol::icmp(family)), ..Cube::any() }
 }
 
-/// The addresses that the node's agent knows as the host's.
-fn own(view: &View<'_>) -> IpSet {
-    let known = view.prefixes();
-    let own: Vec<IpNet> = known.iter().filter(|(_, identity)| identity.is_host()).map(|(prefix, _)| *prefix).collect();
-    own.into_iter().collect()
-}
-
 fn is_policed(state: &State, question: &Question<'_>) -> bool {
     let Path::Device(Some(name)) = question.path else { return true };
     let devices = &state.settings.devices.value;
@@ -89,7 +82,7 @@ fn is_policed(state: &State, question: &Question<'_>) -> bool {
 }
 
 /// Node ports of services without a backend on this host, under kube-proxy replacement.
-fn translated(state: &State, view: &View<'_>) -> Vec<Cube> {
+fn translated(state: &State, view: &View<'_>, own: &IpSet) -> Vec<Cube> {
     if !state.settings.kube_proxy_replacement.value {
         return Vec::new();
     }
@@ -97,7 +90,7 @@ fn translated(state: &State, view: &View<'_>) -> Vec<Cube> {
     let elsewhere = state.node_ports().iter().filter(|port| !port.backends.iter().any(here));
     elsewhere
         .map(|port| Cube {
-            destination: own(view),
+            destination: own.clone(),
             protocols: ProtocolSet::from(port.protocol),
             destination_ports: PortSet::from(port.port),
             ..Cube::any()

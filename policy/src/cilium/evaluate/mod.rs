@@ -7,17 +7,21 @@
 mod datapath;
 mod universe;
 
-use super::compile::{Element, Enforced, Peers, Port, Ports, State};
-use super::identity::View;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::compile::{Element, Enforced, Peers, Port, Ports, Rule, State};
+use super::identity::{Identity, NamedPorts, View};
 use super::question::{Layer, Question};
 
 use crate::packet::{
-    Cube, Direction, Exhausted, IcmpSet, IpSet, PacketSet, PortSet, ProtocolSet, Region, Space, protocol,
+    Cube, Direction, Exhausted, IcmpSet, IpSet, Joins, PacketSet, PortSet, ProtocolSet, Region, Space, protocol,
 };
-use universe::{Mask, Universe};
+use universe::Mask;
+pub(super) use universe::Universe;
 
 /// Steps that one evaluation may take, which bounds its memory too; see [`Space::with_budget`].
-const BUDGET: u64 = 10_000_000;
+pub const BUDGET: u64 = 10_000_000;
 
 /// The packets that pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,11 +40,65 @@ pub struct Admitted {
 ///
 /// The policies are too large for the budget of one evaluation.
 pub fn evaluate(state: &State, question: &Question<'_>) -> Result<Admitted, Exhausted> {
-    let view = state.view(question.node);
+    let universe = Universe::of_peers(state);
     let mut space = Space::with_budget(BUDGET);
+    let regions = regions(state, &universe, question, &mut space, &mut Kept::default());
+    Ok(Admitted {
+        packets: space.store(regions.packets)?,
+        not_judged: space.store(regions.not_judged)?,
+        conditional: space.store(regions.conditional)?,
+    })
+}
+
+/// An [`Admitted`] in the space it was worked out in.
+pub(super) struct Regions {
+    pub(super) packets: Region,
+    pub(super) not_judged: Region,
+    pub(super) conditional: Region,
+}
+
+/// What was worked out before in a space: good for other questions, and for other states with the same settings. Each
+/// entry keeps what it is known by, so that its place stands for nothing else.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// What single rules say, by their place.
+    rules: HashMap<(usize, Reading), (Arc<Rule>, Said)>,
+    /// What all rules of a node say, the same way.
+    all: HashMap<(Vec<usize>, Reading), Said>,
+    /// Universes of a host alone, by the labels of its identity.
+    hosts: HashMap<Identity, Universe>,
+    joins: Joins,
+}
+
+/// How rules are read: in which direction, in which universe, and whether ports of SCTP are not.
+type Reading = (Direction, u64, bool);
+
+/// What rules say about packets.
+#[derive(Clone, Copy)]
+struct Said {
+    allowed: Region,
+    conditional: Region,
+    denied: Region,
+}
+
+impl Kept {
+    /// How many entries it has.
+    pub(super) fn len(&self) -> usize {
+        self.rules.len() + self.all.len() + self.hosts.len() + self.joins.len()
+    }
+}
+
+/// The packets that pass. `universe` is that of the state's peers, and `kept` belongs to the space.
+pub(super) fn regions(
+    state: &State,
+    universe: &Universe,
+    question: &Question<'_>,
+    space: &mut Space,
+    kept: &mut Kept,
+) -> Regions {
+    let view = state.view(question.node);
     let host = question.layer == Layer::Host;
-    let datapath =
-        if host { datapath::regions(state, &view, question, &mut space) } else { datapath::Regions::default() };
+    let datapath = if host { datapath::regions(state, &view, question, space) } else { datapath::Regions::default() };
     let judged = {
         let other = space.or_else(datapath.passed, datapath.dropped);
         space.complement(other)
@@ -48,17 +106,15 @@ pub fn evaluate(state: &State, question: &Question<'_>) -> Result<Admitted, Exha
     let judgement = if judged == Space::EMPTY {
         Judgement { allowed: Space::EMPTY, conditional: Space::EMPTY }
     } else {
-        policy(state, &view, question, &mut space)
+        policy(state, &view, universe, question, space, kept)
     };
     let audited = host && state.settings.audit.value;
     let allowed = if audited { judged } else { space.within(judgement.allowed, judged) };
-    let packets = space.or_else(allowed, datapath.passed);
-    let conditional = space.within(judgement.conditional, allowed);
-    Ok(Admitted {
-        packets: space.store(packets)?,
-        not_judged: space.store(datapath.passed)?,
-        conditional: space.store(conditional)?,
-    })
+    Regions {
+        packets: space.or_else(allowed, datapath.passed),
+        not_judged: datapath.passed,
+        conditional: space.within(judgement.conditional, allowed),
+    }
 }
 
 struct Judgement {
@@ -66,53 +122,119 @@ struct Judgement {
     conditional: Region,
 }
 
-fn policy(state: &State, view: &View<'_>, question: &Question<'_>, space: &mut Space) -> Judgement {
+/// What policy says: to peers as every agent sees them, and to the addresses of the node itself, which it alone sees as
+/// the host.
+fn policy(
+    state: &State,
+    view: &View<'_>,
+    universe: &Universe,
+    question: &Question<'_>,
+    space: &mut Space,
+    kept: &mut Kept,
+) -> Judgement {
+    let of_peers = judge(state, universe, question, space, kept);
+    // Between its own addresses packets do not leave a host, and are judged by policy alone.
+    let own: IpSet = view.own().collect();
+    if own.is_empty() || question.layer == Layer::Host {
+        return of_peers;
+    }
+    let host = kept.hosts.remove(view.host()).unwrap_or_else(|| Universe::of_host(state, view));
+    let of_host = judge(state, &host, question, space, kept);
+    kept.hosts.insert(view.host().clone(), host);
+    let own = match question.direction {
+        Direction::Egress => Cube { destination: own, ..Cube::any() },
+        Direction::Ingress | Direction::Forward => Cube { source: own, ..Cube::any() },
+    };
+    let own = space.cube(&own, 1);
+    let mut both = |host: Region, peers: Region| {
+        let (host, peers) = (space.within(host, own), space.without(peers, own));
+        space.or_else(host, peers)
+    };
+    Judgement {
+        allowed: both(of_host.allowed, of_peers.allowed),
+        conditional: both(of_host.conditional, of_peers.conditional),
+    }
+}
+
+/// What the rules of a node say about packets to or from a universe.
+fn judge(state: &State, universe: &Universe, question: &Question<'_>, space: &mut Space, kept: &mut Kept) -> Judgement {
     let direction = question.direction;
     let Enforced { enforced, default_deny } = state.enforcement(question.node, direction);
     if !enforced {
         return Judgement { allowed: Space::ALL, conditional: Space::EMPTY };
     }
-    let universe = Universe::new(state, view);
-    let mut place = Place {
-        universe: &universe,
-        view,
+    let place = Place {
+        universe,
+        ports: state.ipcache().ports(),
         direction,
         // The datapath reads no ports of a protocol that it does not track.
         without_sctp: question.layer == Layer::Host && !state.settings.sctp.value,
     };
-    let (mut allows, mut denies, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
-    for rule in state.rules_of(question.node, direction) {
-        for element in rule.of(direction) {
-            let cubes = place.cubes(element);
-            let list = match (element.deny, element.condition) {
-                (true, _) => &mut denies,
-                (false, Some(_)) => &mut conditions,
-                (false, None) => &mut allows,
-            };
-            list.extend(cubes.iter().map(|cube| space.cube(cube, 1)));
-        }
-    }
-    let conditional = space.first_match(&conditions);
-    let allowed = if default_deny {
-        let allowed = space.first_match(&allows);
-        space.or_else(allowed, conditional)
-    } else {
-        Space::ALL
-    };
-    let denied = space.first_match(&denies);
+    let Said { allowed, conditional, denied } = place.all(state.rules_of(question.node, direction), space, kept);
+    let allowed = if default_deny { space.or_else(allowed, conditional) } else { Space::ALL };
     Judgement { allowed: space.without(allowed, denied), conditional: space.without(conditional, denied) }
 }
 
 struct Place<'p> {
-    universe: &'p Universe<'p>,
-    view: &'p View<'p>,
+    universe: &'p Universe,
+    ports: &'p NamedPorts,
     direction: Direction,
     without_sctp: bool,
 }
 
 impl Place<'_> {
+    fn reading(&self) -> Reading {
+        (self.direction, self.universe.id(), self.without_sctp)
+    }
+
+    fn all(&self, rules: &[Arc<Rule>], space: &mut Space, kept: &mut Kept) -> Said {
+        let places = rules.iter().map(|rule| Arc::as_ptr(rule).addr()).collect();
+        let key = (places, self.reading());
+        if let Some(known) = kept.all.get(&key) {
+            return *known;
+        }
+        let said: Vec<(u64, Said)> = rules
+            .iter()
+            .map(|rule| {
+                let chance = Joins::chance(&rule.key.name) ^ Joins::chance(&rule.path).rotate_left(32);
+                (chance, self.rule(rule, space, kept))
+            })
+            .collect();
+        let mut union = |of: fn(&Said) -> Region| {
+            let some: Vec<(u64, Region)> = said.iter().map(|(chance, said)| (*chance, of(said))).collect();
+            kept.joins.first_match(space, &some)
+        };
+        let all = Said {
+            allowed: union(|said| said.allowed),
+            conditional: union(|said| said.conditional),
+            denied: union(|said| said.denied),
+        };
+        kept.all.insert(key, all);
+        all
+    }
+
+    fn rule(&self, rule: &Arc<Rule>, space: &mut Space, kept: &mut Kept) -> Said {
+        let key = (Arc::as_ptr(rule).addr(), self.reading());
+        if let Some((_, known)) = kept.rules.get(&key) {
+            return *known;
+        }
+        let (mut allows, mut denies, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
+        for element in rule.of(self.direction) {
+            let list = match (element.deny, element.condition) {
+                (true, _) => &mut denies,
+                (false, Some(_)) => &mut conditions,
+                (false, None) => &mut allows,
+            };
+            list.extend(self.cubes(element).iter().map(|cube| space.cube(cube, 1)));
+        }
+        let allowed = space.first_match(&allows);
+        let said = Said { allowed, conditional: space.first_match(&conditions), denied: space.first_match(&denies) };
+        kept.rules.insert(key, (Arc::clone(rule), said));
+        said
+    }
+
     /// The packets that an element matches, as cubes.
-    fn cubes(&mut self, element: &Element) -> Vec<Cube> {
+    fn cubes(&self, element: &Element) -> Vec<Cube> {
         let Peers::Some(selectors) = &element.peers else { return Vec::new() };
         let mut peers = Mask::default();
         for selector in selectors {
@@ -161,29 +283,12 @@ impl Place<'_> {
                 .universe
                 .iter(peers)
                 .filter_map(|(identity, addresses)| {
-                    let number = self.view.ports().get(identity, name, port.protocol)?;
+                    let number = self.ports.get(identity, name, port.protocol)?;
                     let cube = Cube { protocols, destination_ports: PortSet::from(number), ..Cube::any() };
                     Some(self.with(cube, addresses.clone()))
                 })
                 .collect(),
             Ports::Named(_) => Vec::new(),
         }
-    }
-}
-
-impl State {
-    /// Nodes in groups that the same rules select and whose verdicts therefore differ in nothing but which addresses are
-    /// their own. In the order of names.
-    pub fn classes(&self) -> Vec<Vec<&str>> {
-        let mut classes: std::collections::BTreeMap<[Vec<usize>; 2], Vec<&str>> = std::collections::BTreeMap::new();
-        for node in self.nodes() {
-            let rules = [Direction::Ingress, Direction::Egress].map(|direction| {
-                let own = self.rules_of(node, direction);
-                let is_own = |rule: &&super::compile::Rule| own.iter().any(|one| std::ptr::eq(*one, *rule));
-                self.rules.iter().enumerate().filter(|(_, rule)| is_own(rule)).map(|(at, _)| at).collect()
-            });
-            classes.entry(rules).or_default().push(node);
-        }
-        classes.into_values().collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipnet::IpNet;
 
@@ -15,7 +16,9 @@ use crate::object::Operator;
 use crate::packet::IpSet;
 
 /// Every identity that some address has, and the aggregate identities after them.
-pub(super) struct Universe<'s> {
+pub(in crate::cilium) struct Universe {
+    /// Another one for each universe.
+    id: u64,
     identities: Vec<(Identity, IpSet)>,
     /// Which identities each aggregate stands for.
     members: Vec<Mask>,
@@ -26,20 +29,31 @@ pub(super) struct Universe<'s> {
     /// Whom prefixes and groups may select at all.
     open: Mask,
     mode: CidrMatchMode,
-    state: &'s State,
+    families: (bool, bool),
 }
 
 /// A set of positions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mask(Vec<u64>);
 
-impl<'s> Universe<'s> {
-    pub(super) fn new(state: &'s State, view: &View<'_>) -> Self {
-        let identities: Vec<(Identity, IpSet)> = addresses(view);
+impl Universe {
+    /// Peers as every agent sees them: the universe of a node without addresses of its own.
+    pub(in crate::cilium) fn of_peers(state: &State) -> Self {
+        Self::new(state, addresses(&state.ipcache().outsider()))
+    }
+
+    /// A host as its own peer, at every address.
+    pub(super) fn of_host(state: &State, view: &View<'_>) -> Self {
+        Self::new(state, vec![(view.host().clone(), IpSet::all())])
+    }
+
+    fn new(state: &State, identities: Vec<(Identity, IpSet)>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let mode = state.settings.cidr_matches();
         let aggregates: &[Aggregate] =
             if state.settings.version.value >= Version::V1_20 { &Aggregate::ALL } else { &[] };
         let mut universe = Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             members: aggregates
                 .iter()
                 .map(|aggregate| {
@@ -53,7 +67,7 @@ impl<'s> Universe<'s> {
             prefixes: Vec::new(),
             open: Mask::default(),
             mode,
-            state,
+            families: (state.settings.ipv4.value, state.settings.ipv6.value),
         };
         let own: Vec<Arc<Labels>> =
             universe.identities.iter().map(|(identity, _)| Arc::clone(&identity.labels)).collect();
@@ -80,6 +94,10 @@ impl<'s> Universe<'s> {
         if open {
             self.open.insert(at);
         }
+    }
+
+    pub(in crate::cilium) fn id(&self) -> u64 {
+        self.id
     }
 
     /// How many positions there are, aggregates included.
@@ -132,13 +150,13 @@ impl<'s> Universe<'s> {
 
     /// With prefixes matching pods, whoever has a prefix is under the one of length 0, which stands as a world label.
     fn under_everything(&self, requirement: &Requirement) -> Mask {
-        let settings = &self.state.settings;
+        let (ipv4, ipv6) = self.families;
         if !self.mode.pods || requirement.label.source != RESERVED {
             return Mask::default();
         }
         let key = requirement.label.key.as_str();
-        let four = settings.ipv4.value && matches!(key, "world" | "world-ipv4");
-        let six = settings.ipv6.value && matches!(key, "world" | "world-ipv6");
+        let four = ipv4 && matches!(key, "world" | "world-ipv4");
+        let six = ipv6 && matches!(key, "world" | "world-ipv6");
         let under = self.prefixes.iter().filter(|(prefix, _)| match prefix {
             IpNet::V4(_) => four,
             IpNet::V6(_) => six,

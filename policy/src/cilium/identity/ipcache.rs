@@ -243,6 +243,12 @@ impl Ipcache {
         View { cache: self, host: Identity { number: Identity::HOST, labels: Arc::new(host) }, node }
     }
 
+    /// What a node without addresses of its own would see: what all nodes see of others.
+    pub fn outsider(&self) -> View<'_> {
+        let labels = [Label::reserved("host")].into_iter().collect();
+        View { cache: self, host: Identity { number: Identity::HOST, labels: Arc::new(labels) }, node: None }
+    }
+
     /// What an address of the node itself adds to the identity of the host (`updateReservedHostLabels`).
     fn host_labels(&self, node: Option<&super::members::Member>, address: IpAddr) -> Labels {
         let mut labels: Labels = [Label::reserved("host")].into_iter().collect();
@@ -314,6 +320,11 @@ impl<'c> View<'c> {
     /// Whether an address is the node's own.
     pub fn is_own(&self, address: IpAddr) -> bool {
         self.node.is_some_and(|member| member.own.contains(&address))
+    }
+
+    /// The node's own addresses.
+    pub fn own(&self) -> impl Iterator<Item = IpAddr> + use<'c> {
+        self.node.into_iter().flat_map(|member| member.own.iter().copied())
     }
 
     /// Labels by which host policies select the node.

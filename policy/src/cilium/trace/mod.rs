@@ -55,6 +55,7 @@ fn policy(state: &State, view: &View<'_>, question: &Question<'_>, packet: &Pack
     let rules: Vec<&Rule> = state
         .rules
         .iter()
+        .map(AsRef::as_ref)
         .filter(|rule| subject.is_some_and(|labels| rule.subject.iter().all(|one| holds(one, labels))))
         .filter(|rule| rule.of(direction).next().is_some())
         .collect();

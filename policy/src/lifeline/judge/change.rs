@@ -83,7 +83,7 @@ fn twin(state: &Snapshot, key: &Key) -> Option<Key> {
         _ => CALICO[0],
     };
     let kind = key.kind.as_str();
-    let names = [Some(key.name.clone()), Some(stored_name(kind, &key.name)), plain(kind, &key.name)];
+    let names = [Some(key.name.clone()), Some(stored_name(kind, &key.name).into_owned()), plain(kind, &key.name)];
     let keys = names.into_iter().flatten().map(|name| Key { group: group.to_owned(), name, ..key.clone() });
     keys.into_iter().find(|key| state.objects.contains_key(key))
 }

@@ -105,7 +105,7 @@ fn calico_deciding(world: &World, way: &Way, trace: &Trace, changed: &[&Key]) ->
 fn responsible<'w>(world: &'w World, endpoint: Option<&Key>, tier: &str, side: Side, forward: bool) -> Vec<&'w Policy> {
     let state = &world.calico;
     let endpoint = state.endpoints.iter().find(|one| Some(&one.key) == endpoint);
-    let policies = state.tiers.iter().filter(|one| one.name == tier).flat_map(|tier| &tier.policies);
+    let policies = state.tiers.iter().filter(|one| one.name == tier).flat_map(|tier| &tier.policies).map(AsRef::as_ref);
     let local = |class| matches!(class, Class::Normal | Class::Forward);
     let applies = |policy: &&Policy| {
         !policy.staged

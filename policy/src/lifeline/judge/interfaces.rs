@@ -50,7 +50,7 @@ pub(super) fn interfaces(
 /// Interfaces by name and by address, as the host endpoints of all states mean them, and one that none of them means.
 fn outward(node: &Node, addresses: &[IpAddr], states: &[&State], settings: &[&Settings]) -> Vec<(Interface, IpSet)> {
     let local: Vec<&HostEndpoint> =
-        states.iter().flat_map(|state| &state.endpoints).filter(|endpoint| endpoint.node == node.name).collect();
+        states.iter().flat_map(|state| state.endpoints.of(&node.name)).map(|(_, endpoint)| endpoint).collect();
     let mut named: Vec<(String, Vec<IpAddr>)> = Vec::new();
     let mut carried: Vec<Vec<IpAddr>> = Vec::new();
     for endpoint in local {

@@ -68,7 +68,10 @@ impl Space {
             }
         }
         let result = self.finish(level, start);
-        self.memo.put(operation as u8, a, b, result);
+        // What comes after exhaustion is wrong, and must not be found when a new budget is given.
+        if !self.exhausted {
+            self.memo.put(operation as u8, a, b, result);
+        }
         result
     }
 

@@ -92,6 +92,9 @@ impl Space {
             return *known;
         }
         let built = self.list(field, values, below);
+        if self.exhausted {
+            return built;
+        }
         self.lists.insert(key, built);
         kept(self).push(Arc::clone(list));
         built

@@ -9,8 +9,12 @@
 //! Addresses and ports are cut into digits of four bits. One level per field would copy its whole list of ranges at every
 //! change; one level per bit makes long chains. Nested and interleaved ranges share all digits but those at their ends.
 
+use std::net::IpAddr;
+
+use super::table::{self, Edge};
 use crate::net::Family;
 use crate::packet::interval::Bound;
+use crate::packet::{Packet, Transport, ports};
 
 /// Level of the two families.
 pub(in crate::packet) const FAMILY: u8 = 0;
@@ -80,6 +84,40 @@ impl Field {
     pub(in crate::packet) fn block(self, level: u8) -> u128 {
         u128::ones(self.bits - WIDTH * u32::from(level - self.first))
     }
+}
+
+/// The label of a packet below a node, of which `node` tells level and edges.
+pub(in crate::packet) fn walk<'t>(root: u32, packet: &Packet, node: impl Fn(usize) -> (u8, &'t [Edge])) -> u32 {
+    let family = packet.family();
+    let upper = match packet.transport() {
+        Transport::Ports { destination, .. } => destination,
+        Transport::Icmp { kind, code } => ports::pair(kind, code),
+        Transport::Other(_) => 0,
+    };
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    let fields = [
+        (Field::UPPER_PORT, u128::from(upper)),
+        (Field::LOWER_PORT, u128::from(packet.source_port().unwrap_or(0))),
+        (Field::destination(family), bits(packet.destination())),
+        (Field::source(family), bits(packet.source())),
+    ];
+    let mut at = root;
+    while let Some(index) = table::index(at) {
+        let (level, edges) = node(index);
+        let digit = match level {
+            FAMILY => family as u8,
+            PROTOCOL => packet.protocol(),
+            _ => fields
+                .iter()
+                .find(|(field, _)| field.has(level))
+                .map_or(0, |(field, number)| field.digit(level, *number)),
+        };
+        at = edges[edges.partition_point(|edge| edge.last < digit)].child;
+    }
+    at
 }
 
 /// The digit of a number so far from the right end.

@@ -13,7 +13,7 @@ pub(super) mod table;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Cube, PacketSet};
+use super::{Cube, Packet, PacketSet};
 use apply::Operation;
 use table::{Edge, Memo, Table};
 
@@ -177,6 +177,25 @@ impl Space {
         let set = self.relabel(region, 1);
         self.check()?;
         Ok(self.table.collect(set.0))
+    }
+
+    /// The packets of a set, which is a region of label 1.
+    pub(super) fn collect(&self, set: Region) -> PacketSet {
+        self.table.collect(set.0)
+    }
+
+    /// The label of a packet, if it has one.
+    pub(super) fn label(&self, region: Region, packet: &Packet) -> Option<Label> {
+        let node = |index| self.table.node(index);
+        let label = layout::walk(region.0, packet, node);
+        // Labels go in as this width.
+        (label != 0).then_some(label as Label)
+    }
+
+    /// A new budget for what comes. What was exhausted is forgotten: regions made then are wrong, all others right.
+    pub(super) fn refill(&mut self, steps: u64) {
+        self.budget = steps;
+        self.exhausted = false;
     }
 
     /// The same for a space without a budget.

@@ -76,6 +76,12 @@ impl Table {
         &self.edges[start..start + length]
     }
 
+    /// Level and edges of a node.
+    pub(super) fn node(&self, index: usize) -> (u8, &[Edge]) {
+        let Node { start, length, level, .. } = self.nodes[index];
+        (level, &self.edges[start as usize..start as usize + usize::from(length)])
+    }
+
     /// The node of a level with these edges (at least two, neighbours distinct). `None` when there is no index left.
     pub(super) fn intern(&mut self, level: u8, edges: &[Edge]) -> Option<u32> {
         let hash = hash(level, edges);

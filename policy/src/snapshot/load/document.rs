@@ -1,5 +1,7 @@
 //! Texts into documents, each with its place.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 use serde_saphyr::Spanned;
@@ -13,6 +15,8 @@ const DEEPEST: usize = 64;
 const MOST_DOCUMENTS: usize = 100_000;
 const MOST_VALUES: usize = 20_000_000;
 const MOST_BYTES: usize = 512 << 20;
+/// Values in one object. The API server takes no request of more than 3 MiB.
+const MOST_IN_OBJECT: usize = 2_000_000;
 
 /// One object, untyped.
 #[derive(Debug)]
@@ -23,6 +27,26 @@ pub(super) struct Document {
 
 /// The objects of a text; lists are taken apart, empty documents are passed over.
 pub(super) fn documents(file: &str, text: &str) -> Result<Vec<Document>, LoadError> {
+    if text.len() > MOST_BYTES {
+        return Err(LoadError::TooLong { file: file.to_owned(), bytes: text.len(), most: MOST_BYTES });
+    }
+    let documents = objects(file, text)?;
+    match documents.iter().find(|document| values(&document.value) > MOST_IN_OBJECT) {
+        Some(large) => Err(LoadError::TooLarge { at: Arc::new(large.source.clone()), most: MOST_IN_OBJECT }),
+        None => Ok(documents),
+    }
+}
+
+/// How many values an object is made of. No deeper than the readers go.
+fn values(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(values).sum(),
+        Value::Object(fields) => fields.values().map(values).sum(),
+        _ => 0,
+    }
+}
+
+fn objects(file: &str, text: &str) -> Result<Vec<Document>, LoadError> {
     // JSON is YAML, but a list of thousands of nodes is read ten times as fast as what it is.
     if text.trim_start().starts_with('{')
         && let Ok(documents) = json(file, text)

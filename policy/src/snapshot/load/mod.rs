@@ -15,7 +15,7 @@ use serde_json::Value;
 use self::document::{Document, documents};
 use self::one::is_kept;
 pub use self::one::manifests;
-use super::{Cluster, Key, Manifest, Snapshot, Source};
+use super::{Cluster, Key, Manifest, Objects, Snapshot, Source};
 
 /// Groups whose objects are kept as written.
 const KEPT_GROUPS: [&str; 6] = [
@@ -62,6 +62,24 @@ pub enum LoadError {
         /// What the reader says, with line and column.
         message: String,
     },
+    /// A text of more bytes than are read.
+    #[error("{file}: {bytes} bytes, and no more than {most} are read; split it into several files")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        most: usize,
+    },
+    /// An object of more values than any API server takes.
+    #[error("{file}:{line}: the object has more than {most} values, which no API server takes", file = at.file, line = at.line)]
+    TooLarge {
+        /// Where.
+        at: Arc<Source>,
+        /// How many it may have.
+        most: usize,
+    },
     /// A document without `apiVersion`, `kind` or `metadata.name`.
     #[error("{file}:{line}: {what}", file = at.file, line = at.line)]
     NoObject {
@@ -87,7 +105,7 @@ pub enum LoadError {
 /// Reads manifests, one text after another.
 #[derive(Debug, Default)]
 pub struct Loader {
-    objects: BTreeMap<Key, Arc<Manifest>>,
+    objects: Objects,
     cluster: Cluster,
     seen: BTreeMap<Key, Arc<Source>>,
     loaded: Loaded,
@@ -124,8 +142,8 @@ impl Loader {
             self.cluster.forget(&key);
         }
         if is_kept(&key.group) {
-            let manifest = Manifest { key: key.clone(), version, value: document.value, source: Some(source) };
-            self.objects.insert(key, Arc::new(manifest));
+            let manifest = Manifest { key, version, value: document.value, source: Some(source) };
+            self.objects.insert(Arc::new(manifest));
             return Ok(());
         }
         let taken = raw::take(&mut self.cluster, &key, &document.value).map_err(|mistake| LoadError::Field {

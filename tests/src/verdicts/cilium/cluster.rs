@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policy::snapshot::{Cluster, Endpoint, EndpointSlice, Key, Manifest, NamedPort, Namespace, Node, Pod, Snapshot};
+use policy::snapshot::{
+    Cluster, Endpoint, EndpointSlice, Key, Manifest, NamedPort, Namespace, Node, Objects, Pod, Snapshot,
+};
 use serde_json::{Value, json};
 
 use super::case::{Case, CaseNode, CasePod};
 
 /// With these policies.
 pub(super) fn snapshot(case: &Case, policies: &[Value]) -> Result<Snapshot, String> {
-    let mut objects = BTreeMap::new();
+    let mut objects = Objects::default();
     let nodes = case.nodes.iter().map(cilium_node);
     for value in policies.iter().chain(&case.cidr_groups).cloned().chain(nodes) {
-        let manifest = manifest(value)?;
-        objects.insert(manifest.key.clone(), Arc::new(manifest));
+        objects.insert(Arc::new(manifest(value)?));
     }
     let mut namespaces: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
     for pod in &case.pods {

@@ -9,11 +9,11 @@ use crate::calico::selector::Selector;
 /// Checks a rule of a policy or a profile.
 pub(super) fn check(faults: &mut Faults, rule: &Rule, path: &str) {
     let known = matches!(rule.action.as_str(), "Allow" | "Deny" | "Log" | "Pass");
-    faults.check(known, format!("{path}.action"), "not an action");
-    faults.check(matches!(rule.ip_version, None | Some(4 | 6)), format!("{path}.ipVersion"), "neither 4 nor 6");
+    faults.check(known, format_args!("{path}.action"), "not an action");
+    faults.check(matches!(rule.ip_version, None | Some(4 | 6)), format_args!("{path}.ipVersion"), "neither 4 nor 6");
     for (field, value) in [("protocol", &rule.protocol), ("notProtocol", &rule.not_protocol)] {
         let good = value.as_ref().is_none_or(is_protocol);
-        faults.check(good, format!("{path}.{field}"), "not a protocol");
+        faults.check(good, format_args!("{path}.{field}"), "not a protocol");
     }
     for (field, value) in [("icmp", rule.icmp), ("notICMP", rule.not_icmp)] {
         icmp_fields(faults, value, &format!("{path}.{field}"));
@@ -25,19 +25,19 @@ pub(super) fn check(faults: &mut Faults, rule: &Rule, path: &str) {
     families(faults, rule, path);
     if let Some(http) = &rule.http {
         let tcp = rule.protocol.as_ref().is_none_or(|protocol| *protocol == Protocol::Name("TCP".to_owned()));
-        faults.check(tcp, format!("{path}.protocol"), "an HTTP match needs TCP or no protocol");
-        faults.check(rule.action == "Allow", format!("{path}.http"), "only for Allow");
+        faults.check(tcp, format_args!("{path}.protocol"), "an HTTP match needs TCP or no protocol");
+        faults.check(rule.action == "Allow", format_args!("{path}.http"), "only for Allow");
         let doubled = http.methods.iter().enumerate().any(|(index, method)| http.methods[..index].contains(method));
-        faults.check(!doubled, format!("{path}.http.methods"), "given twice");
+        faults.check(!doubled, format_args!("{path}.http.methods"), "given twice");
         let good = http.paths.iter().all(|path| {
             let text = if path.exact.is_empty() { &path.prefix } else { &path.exact };
             path.exact.is_empty() != path.prefix.is_empty() && text.starts_with('/') && !text.contains(['?', ' ', '#'])
         });
-        faults.check(good, format!("{path}.http.paths"), "a path is exact or a prefix, and begins with a slash");
+        faults.check(good, format_args!("{path}.http.paths"), "a path is exact or a prefix, and begins with a slash");
     }
     for key in rule.metadata.iter().flat_map(|metadata| metadata.annotations.keys()) {
         let good = names::is_label_key(&key.to_lowercase());
-        faults.check(good, format!("{path}.metadata.annotations[{key}]"), "not the name of an annotation");
+        faults.check(good, format_args!("{path}.metadata.annotations[{key}]"), "not the name of an annotation");
     }
 }
 
@@ -48,10 +48,10 @@ pub(super) fn check_place(faults: &mut Faults, rule: &Rule, ingress: bool, path:
     } else {
         (&rule.destination.services, &rule.source.services, "source")
     };
-    faults.check(refused.is_none(), format!("{path}.{field}.services"), "not on this side of a rule");
+    faults.check(refused.is_none(), format_args!("{path}.{field}.services"), "not on this side of a rule");
     let namespaced = allowed.as_ref().is_none_or(|service| !service.namespace.is_empty());
-    faults.check(namespaced, format!("{path}.services.namespace"), "a global policy must name the namespace");
-    faults.check(ingress || rule.http.is_none(), format!("{path}.http"), "not in an egress rule");
+    faults.check(namespaced, format_args!("{path}.services.namespace"), "a global policy must name the namespace");
+    faults.check(ingress || rule.http.is_none(), format_args!("{path}.http"), "not in an egress rule");
 }
 
 /// Whether a protocol has ports, by upstream's spelling (projectcalico/api:pkg/lib/numorstring/protocol.go).
@@ -75,9 +75,9 @@ fn icmp_fields(faults: &mut Faults, fields: Option<Icmp>, path: &str) {
     let Some(Icmp { kind, code }) = fields else {
         return;
     };
-    faults.check(kind.is_none_or(|kind| (0..=254).contains(&kind)), format!("{path}.type"), "not 0 to 254");
-    faults.check(code.is_none_or(|code| (0..=255).contains(&code)), format!("{path}.code"), "not 0 to 255");
-    faults.check(kind.is_some() || code.is_none(), format!("{path}.code"), "a code needs a type");
+    faults.check(kind.is_none_or(|kind| (0..=254).contains(&kind)), format_args!("{path}.type"), "not 0 to 254");
+    faults.check(code.is_none_or(|code| (0..=255).contains(&code)), format_args!("{path}.code"), "not 0 to 255");
+    faults.check(kind.is_some() || code.is_none(), format_args!("{path}.code"), "a code needs a type");
 }
 
 /// `icmp` needs the protocol by name; a protocol or `notProtocol` of ICMP fixes the family.
@@ -86,11 +86,11 @@ fn icmp(faults: &mut Faults, rule: &Rule, path: &str) {
         protocol.as_ref().is_some_and(|protocol| *protocol == Protocol::Name(name.to_owned()))
     };
     let icmp = named(&rule.protocol, "ICMP") || named(&rule.protocol, "ICMPv6");
-    faults.check(rule.icmp.is_none() || icmp, format!("{path}.icmp"), "needs the protocol ICMP or ICMPv6");
+    faults.check(rule.icmp.is_none() || icmp, format_args!("{path}.icmp"), "needs the protocol ICMP or ICMPv6");
     for (name, version) in [("ICMP", 4), ("ICMPv6", 6)] {
         let concerned = named(&rule.protocol, name) || named(&rule.not_protocol, name);
         let fits = rule.ip_version.is_none_or(|given| given == version);
-        faults.check(!concerned || fits, format!("{path}.ipVersion"), format!("{name} is of IPv{version}"));
+        faults.check(!concerned || fits, format_args!("{path}.ipVersion"), format_args!("{name} is of IPv{version}"));
     }
 }
 
@@ -106,14 +106,14 @@ fn families(faults: &mut Faults, rule: &Rule, path: &str) {
         let path = format!("{path}.{field}");
         for text in nets {
             let Some(net) = address::prefix(text) else {
-                faults.add(&path, format!("`{text}` is not a prefix"));
+                faults.add(&path, format_args!("`{text}` is not a prefix"));
                 continue;
             };
             // The tag `net` of the field: no bits right of the mask.
             let masked = address::prefix(text)
                 .zip(text.split_once('/'))
                 .is_some_and(|(net, (address, _))| address.parse() == Ok(net.addr()));
-            faults.check(masked, &path, format!("`{text}` has bits outside the prefix"));
+            faults.check(masked, &path, format_args!("`{text}` has bits outside the prefix"));
             let negated = field.ends_with("notNets");
             faults.check(!(negated && net.prefix_len() == 0), &path, "excludes every address");
             let v4 = net.addr().is_ipv4();
@@ -121,7 +121,7 @@ fn families(faults: &mut Faults, rule: &Rule, path: &str) {
             seen_v6 |= !v4;
             let version = if v4 { 4 } else { 6 };
             let fits = rule.ip_version.is_none_or(|given| given == version);
-            faults.check(fits, &path, format!("`{text}` is not of the rule's ipVersion"));
+            faults.check(fits, &path, format_args!("`{text}` is not of the rule's ipVersion"));
         }
         faults.check(!(seen_v4 && seen_v6), &path, "both IPv4 and IPv6 prefixes in one rule");
     }
@@ -133,16 +133,16 @@ fn entity(faults: &mut Faults, entity: &Entity, protocol: Option<&Protocol>, pat
         ("notSelector", &entity.not_selector),
         ("namespaceSelector", &entity.namespace_selector),
     ] {
-        faults.selector(text, format!("{path}.{field}"));
+        faults.selector(text, format_args!("{path}.{field}"));
     }
-    faults.check(!entity.selector.contains("global()"), format!("{path}.selector"), "global() is for namespaces");
+    faults.check(!entity.selector.contains("global()"), format_args!("{path}.selector"), "global() is for namespaces");
     let namespaces = &entity.namespace_selector;
     let alone = !namespaces.contains("global(")
         || (namespaces.trim_start_matches([' ', '\t']).starts_with("global(")
             && namespaces.parse::<Selector>().is_ok_and(|read| read.is_global()));
-    faults.check(alone, format!("{path}.namespaceSelector"), "global() cannot be combined");
+    faults.check(alone, format_args!("{path}.namespaceSelector"), "global() cannot be combined");
     if let Some(accounts) = &entity.service_accounts {
-        faults.selector(&accounts.selector, format!("{path}.serviceAccounts.selector"));
+        faults.selector(&accounts.selector, format_args!("{path}.serviceAccounts.selector"));
     }
     let with_ports = protocol.is_some_and(has_ports);
     for (field, ports) in [("ports", &entity.ports), ("notPorts", &entity.not_ports)] {
@@ -153,9 +153,9 @@ fn entity(faults: &mut Faults, entity: &Entity, protocol: Option<&Protocol>, pat
     }
     if let Some(service) = &entity.services {
         let path = format!("{path}.services");
-        faults.check(names::is_subdomain(&service.name), format!("{path}.name"), "not a name");
+        faults.check(names::is_subdomain(&service.name), format_args!("{path}.name"), "not a name");
         let namespace = service.namespace.is_empty() || names::is_subdomain(&service.namespace);
-        faults.check(namespace, format!("{path}.namespace"), "not a name");
+        faults.check(namespace, format_args!("{path}.namespace"), "not a name");
         let alone = entity.namespace_selector.is_empty()
             && entity.selector.is_empty()
             && entity.not_selector.is_empty()

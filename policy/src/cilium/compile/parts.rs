@@ -1,0 +1,190 @@
+//! A compiled snapshot in parts, each of which is taken over from the state before where nothing it is made of changed.
+//!
+//! There is one way to compile: what starts from nothing is the same with nothing to take over.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::node_port::{self, NodePort};
+use super::refusal::{Refusal, Unknown};
+use super::selected::{self, Selected};
+use super::{GROUP, Options, State, groups, settings_unknown, take};
+use crate::cilium::identity::{Group, Ipcache, Members};
+use crate::cilium::settings::{SettingError, Settings};
+use crate::snapshot::{Cluster, Snapshot};
+
+/// What objects were made into before, for all states that come from one another and have the same settings and services.
+#[derive(Debug, Default)]
+pub(in crate::cilium) struct Memory {
+    policies: take::Parts,
+    selected: selected::Known,
+}
+
+/// What is read of CIDR groups.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    pub(super) groups: Vec<Group>,
+    pub(super) refused: Vec<Refusal>,
+    pub(super) unknown: Vec<Unknown>,
+}
+
+/// A compiled snapshot.
+#[derive(Clone, Debug)]
+pub(in crate::cilium) struct Parts {
+    snapshot: Snapshot,
+    settings: Arc<Settings>,
+    errors: Arc<Vec<SettingError>>,
+    members: Arc<Members>,
+    groups: Arc<Groups>,
+    policies: Vec<Arc<take::Part>>,
+    prefixes: Arc<BTreeSet<IpNet>>,
+    ipcache: Arc<Ipcache>,
+    node_ports: Arc<Vec<NodePort>>,
+    selected: Selected,
+}
+
+impl Memory {
+    /// How many policies it holds.
+    pub(in crate::cilium) fn len(&self) -> usize {
+        self.policies.len()
+    }
+
+    /// Forgets policies of no snapshot any more.
+    pub(in crate::cilium) fn forget(&mut self) {
+        self.policies.retain(|_, (manifest, _)| Arc::strong_count(manifest) > 1);
+        self.selected.forget();
+    }
+}
+
+impl Parts {
+    /// With the state that they are the parts of. What was before must have been read with the same options and must
+    /// [fit](Self::fits), and the memory be its own.
+    pub(in crate::cilium) fn new(
+        snapshot: &Snapshot,
+        options: Options<'_>,
+        before: Option<&Self>,
+        memory: &mut Memory,
+    ) -> (Self, State) {
+        let cluster = &snapshot.cluster;
+        let known = |same: &dyn Fn(&Self) -> bool| before.filter(|before| same(before));
+        let (settings, errors) = match before {
+            Some(before) => (Arc::clone(&before.settings), Arc::clone(&before.errors)),
+            None => {
+                let (settings, errors) = Settings::read(cluster, options.stated, options.version);
+                (Arc::new(settings), Arc::new(errors))
+            }
+        };
+        let members = match known(&|before| before.has_members_of(snapshot)) {
+            Some(before) => Arc::clone(&before.members),
+            None => Arc::new(Members::read(snapshot, &settings)),
+        };
+        let mut taken = take::Taken::default();
+        if settings.clusterwide.value {
+            let kind = "CiliumClusterwideNetworkPolicy";
+            take::policies(snapshot, kind, &settings, options, &mut memory.policies, &mut taken);
+        }
+        // Their prefixes are in the ipcache as well, though they are never for hosts.
+        take::policies(snapshot, "CiliumNetworkPolicy", &settings, options, &mut memory.policies, &mut taken);
+        let groups = match known(&|before| before.has_kind_of(snapshot, "CiliumCIDRGroup")) {
+            Some(before) => Arc::clone(&before.groups),
+            None => Arc::new(groups(snapshot)),
+        };
+        let prefixes = match known(&|before| names_same(&before.policies, &taken.parts)) {
+            Some(before) => Arc::clone(&before.prefixes),
+            None => {
+                let named = taken.parts.iter().flat_map(|part| part.prefixes().iter().copied()).collect();
+                match known(&|before| *before.prefixes == named) {
+                    Some(before) => Arc::clone(&before.prefixes),
+                    None => Arc::new(named),
+                }
+            }
+        };
+        let ipcache = match known(&|before| {
+            Arc::ptr_eq(&before.members, &members)
+                && Arc::ptr_eq(&before.groups, &groups)
+                && Arc::ptr_eq(&before.prefixes, &prefixes)
+        }) {
+            Some(before) => Arc::clone(&before.ipcache),
+            None => {
+                let prefixes = prefixes.iter().copied();
+                Arc::new(Ipcache::build(Arc::clone(&members), &settings, prefixes, &groups.groups))
+            }
+        };
+        let node_ports = match known(&|before| before.has_facts_of(cluster, |cluster| &cluster.slices)) {
+            Some(before) => Arc::clone(&before.node_ports),
+            None => Arc::new(node_port::read(cluster)),
+        };
+        let selected =
+            Selected::new(&members, &taken.rules, before.map(|before| &before.selected), &mut memory.selected);
+        let mut unknown: Vec<Unknown> =
+            members.unknown.iter().map(|what| Unknown::of("CiliumNode", "", what)).collect();
+        unknown.extend(settings_unknown(&settings));
+        unknown.append(&mut taken.unknown);
+        unknown.extend(taken.modes_differ());
+        unknown.extend_from_slice(&groups.unknown);
+        for manifest in snapshot.of(GROUP, "CiliumNodeConfig") {
+            unknown.push(Unknown::of(&manifest.key.to_string(), "spec", "settings of single nodes are not read"));
+        }
+        let mut refused = taken.refused;
+        refused.extend_from_slice(&groups.refused);
+        refused.sort_by(|one, other| one.key.cmp(&other.key));
+        let mut state = State {
+            settings: Arc::clone(&settings),
+            setting_errors: errors.to_vec(),
+            rules: taken.rules,
+            refused,
+            unknown,
+            ipcache: Arc::clone(&ipcache),
+            node_ports: Arc::clone(&node_ports),
+            selected: selected.clone(),
+        };
+        let led = node_port::unknown(&state);
+        state.unknown.extend(led);
+        let ambiguous = state.ambiguous_names();
+        state.unknown.extend(ambiguous);
+        if taken.group_of_everyone {
+            let named = state.names_of_everyone();
+            state.unknown.extend(named);
+        }
+        let snapshot = snapshot.clone();
+        let policies = taken.parts;
+        let parts =
+            Self { snapshot, settings, errors, members, groups, policies, prefixes, ipcache, node_ports, selected };
+        (parts, state)
+    }
+
+    /// Whether a snapshot has the settings and services of this one, so that its parts can be taken over.
+    pub(in crate::cilium) fn fits(&self, snapshot: &Snapshot) -> bool {
+        self.has_facts_of(&snapshot.cluster, |cluster| (&cluster.daemon_sets, &cluster.config_maps, &cluster.services))
+    }
+
+    /// Whether the state differs from another, from whose parts these come, in nothing but its rules.
+    pub(in crate::cilium) fn has_frame_of(&self, before: &Self) -> bool {
+        Arc::ptr_eq(&self.ipcache, &before.ipcache) && Arc::ptr_eq(&self.node_ports, &before.node_ports)
+    }
+
+    fn has_members_of(&self, snapshot: &Snapshot) -> bool {
+        self.has_kind_of(snapshot, "CiliumNode")
+            && self.has_facts_of(&snapshot.cluster, |cluster| {
+                (&cluster.nodes, &cluster.pods, &cluster.namespaces, &cluster.slices)
+            })
+    }
+
+    fn has_kind_of(&self, snapshot: &Snapshot, kind: &str) -> bool {
+        self.snapshot.objects.shares(&snapshot.objects, GROUP, kind)
+    }
+
+    fn has_facts_of<'c, T: PartialEq>(&'c self, now: &'c Arc<Cluster>, facts: impl Fn(&'c Cluster) -> T) -> bool {
+        Arc::ptr_eq(&self.snapshot.cluster, now) || facts(&self.snapshot.cluster) == facts(now)
+    }
+}
+
+/// Whether objects name the same prefixes.
+fn names_same(before: &[Arc<take::Part>], now: &[Arc<take::Part>]) -> bool {
+    let same = |(before, now): (&Arc<take::Part>, &Arc<take::Part>)| {
+        Arc::ptr_eq(before, now) || before.prefixes() == now.prefixes()
+    };
+    before.len() == now.len() && before.iter().zip(now).all(same)
+}

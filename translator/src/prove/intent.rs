@@ -118,7 +118,7 @@ impl<'i> Intent<'i> {
                 with(others, IpSet::all())
             }
             if row.peers.contains(&Peer::Localhost) {
-                let local = within_row(row, loopback());
+                let local = within_row(row, &loopback());
                 let (source, destination) = if own { (loopback(), local) } else { (local, loopback()) };
                 with(source, destination);
             }
@@ -185,7 +185,7 @@ impl<'i> Intent<'i> {
                 _ => {}
             }
         }
-        let mut peers = within_row(row, peers);
+        let mut peers = within_row(row, &peers);
         for known in [Known::Nodes, Known::Pods] {
             let members = || {
                 let all = known == Known::Nodes && has(&Change::EveryNode);
@@ -262,7 +262,7 @@ fn widens(change: &Change) -> bool {
 }
 
 /// Of the row's family, and not excepted.
-fn within_row(row: &Row, addresses: IpSet) -> IpSet {
+fn within_row(row: &Row, addresses: &IpSet) -> IpSet {
     let addresses =
         row.family.map_or_else(|| addresses.clone(), |family| addresses.intersection(&IpSet::family(family)));
     addresses.difference(&prefixes(&row.except))

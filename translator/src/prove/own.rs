@@ -42,7 +42,7 @@ pub(super) fn calico(space: &mut Space, state: &State, settings: &Settings, node
     let known = |nets: &[ipnet::IpNet]| -> IpSet { nets.iter().copied().collect() };
     let mut passes = Vec::new();
     let mut drops = Vec::new();
-    let mut tunnel = |cube: Cube, known: IpSet| {
+    let mut tunnel = |cube: Cube, known: &IpSet| {
         passes.push(between(cube.clone(), direction, known));
         if direction == Direction::Ingress {
             drops.push(cube);
@@ -50,11 +50,11 @@ pub(super) fn calico(space: &mut Space, state: &State, settings: &Settings, node
     };
     if settings.ipip.value {
         let cube = Cube { protocols: IPIP.into(), source: IpSet::family(Family::IPv4), ..Cube::any() };
-        tunnel(cube, known(&state.hosts.ipip));
+        tunnel(cube, &known(&state.hosts.ipip));
     }
     for (on, family) in [(settings.vxlan.value, Family::IPv4), (settings.vxlan_v6.value, Family::IPv6)] {
         if on {
-            tunnel(udp(settings.vxlan_port.value, family), known(&state.hosts.vxlan));
+            tunnel(udp(settings.vxlan_port.value, family), &known(&state.hosts.vxlan));
         }
     }
     for (on, port, family) in [
@@ -62,7 +62,7 @@ pub(super) fn calico(space: &mut Space, state: &State, settings: &Settings, node
         (settings.wireguard_v6.value, settings.wireguard_port_v6.value, Family::IPv6),
     ] {
         if on {
-            tunnel(udp(port, family), IpSet::all());
+            tunnel(udp(port, family), &IpSet::all());
         }
     }
     Own::of(space, &passes, &drops)
@@ -73,15 +73,15 @@ fn ebpf(space: &mut Space, state: &State, settings: &Settings, node: &str, direc
     let others: IpSet =
         state.hosts.nodes.iter().filter(|(name, _)| name != node).map(|(_, address)| *address).collect();
     let v4 = IpSet::family(Family::IPv4);
-    let ipip = Cube { protocols: IPIP.into(), source: v4.clone(), ..Cube::any() };
+    let ipip = Cube { protocols: IPIP.into(), source: v4, ..Cube::any() };
     let port = PortSet::from(settings.wireguard_port.value);
     let udp = Cube { protocols: protocol::UDP.into(), ..Cube::any() };
     let vxlan = Cube { destination_ports: settings.vxlan_port.value.into(), ..udp.clone() };
     let wireguard = Cube { source_ports: port.clone(), destination_ports: port, ..udp };
     let passes = [
-        between(ipip.clone(), direction, others.clone()),
-        between(vxlan, direction, others.clone()),
-        between(wireguard, direction, others),
+        between(ipip.clone(), direction, &others),
+        between(vxlan, direction, &others),
+        between(wireguard, direction, &others),
         icmp(Family::IPv6, kinds(NEIGHBOURS)),
     ];
     Own::of(space, &passes, &[ipip])
@@ -112,10 +112,10 @@ pub(super) fn cilium(space: &mut Space, settings: &CiliumSettings) -> Own {
     Own::of(space, &passes, &drops)
 }
 
-fn between(cube: Cube, direction: Direction, peers: IpSet) -> Cube {
+fn between(cube: Cube, direction: Direction, peers: &IpSet) -> Cube {
     match direction {
-        Direction::Ingress => Cube { source: cube.source.intersection(&peers), ..cube },
-        Direction::Egress => Cube { destination: cube.destination.intersection(&peers), ..cube },
+        Direction::Ingress => Cube { source: cube.source.intersection(peers), ..cube },
+        Direction::Egress => Cube { destination: cube.destination.intersection(peers), ..cube },
     }
 }
 

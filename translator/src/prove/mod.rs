@@ -164,6 +164,9 @@ enum Scope {
     Whole,
 }
 
+/// Ranges of addresses that a message names before it only counts.
+const MOST_NAMED: usize = 8;
+
 /// The cluster of a proof.
 struct Cluster<'c> {
     /// Everything but the objects that are proved.
@@ -199,7 +202,15 @@ impl<'c> Cluster<'c> {
 
     fn left_out(&self) -> Option<Finding> {
         (!self.strays.is_empty()).then(|| {
-            let message = format!("nothing is proved about packets of {}", self.strays);
+            let named: IpSet = self
+                .strays
+                .ranges()
+                .take(MOST_NAMED)
+                .map(|(first, last)| IpSet::between(first, last))
+                .fold(IpSet::empty(), |named, range| named.union(&range));
+            let more = self.strays.ranges().count().saturating_sub(MOST_NAMED);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more ranges") };
+            let message = format!("nothing is proved about packets of {named}{more}");
             Finding::new(&codes::PROOF_LEAVES_OUT, message)
                 .help("state every prefix of nodes and pods in `cluster.nodeCIDRs` and `cluster.podCIDRs`")
         })

@@ -40,6 +40,8 @@ pub enum Program {
     Felix,
     /// Cilium's policy parser, see [`crate::check`].
     CiliumCheck,
+    /// Network namespaces and packets for Felix, see [`crate::felix`].
+    Rig,
 }
 
 /// The definitions of one group of custom resources.
@@ -61,9 +63,10 @@ enum Module {
     Calico,
     Cilium,
     Crds,
+    Rig,
 }
 
-const MODULES: [Module; 4] = [Module::Kube, Module::Calico, Module::Cilium, Module::Crds];
+const MODULES: [Module; 5] = [Module::Kube, Module::Calico, Module::Cilium, Module::Crds, Module::Rig];
 
 /// The path of a program, built first if it has to be.
 ///
@@ -78,6 +81,7 @@ pub fn program(program: Program) -> Result<PathBuf> {
         Program::CalicoApiserver => (Module::Calico, "calico-apiserver"),
         Program::Felix => (Module::Calico, "felix"),
         Program::CiliumCheck => (Module::Cilium, "cilium-check"),
+        Program::Rig => (Module::Rig, "rig"),
     };
     Ok(built(module)?.join(name))
 }
@@ -107,7 +111,8 @@ pub fn vet() -> Result<()> {
     go::formatted(&upstream)?;
     // The other commands only call upstream's main function. Vetting them would take minutes, because it looks at
     // everything beneath them first.
-    for (module, package) in [("stdin", "."), ("calico", "./calico-check"), ("cilium", "./cilium-check")] {
+    for (module, package) in [("stdin", "."), ("calico", "./calico-check"), ("cilium", "./cilium-check"), ("rig", ".")]
+    {
         go::vet(&upstream.join(module), package)?;
     }
     Ok(())
@@ -147,6 +152,7 @@ impl Module {
             Self::Calico => "calico",
             Self::Cilium => "cilium",
             Self::Crds => "crds",
+            Self::Rig => "rig",
         }
     }
 
@@ -162,7 +168,7 @@ impl Module {
                 "-s -w -X k8s.io/component-base/version.gitVersion=v1.34.4",
                 " -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34",
             ),
-            Self::Calico | Self::Cilium | Self::Crds => "-s -w",
+            Self::Calico | Self::Cilium | Self::Crds | Self::Rig => "-s -w",
         }
     }
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::LineError;
 
 /// One case.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// Name.
@@ -28,10 +28,13 @@ pub struct Case {
     /// Node that the packets pass.
     pub node: String,
     /// Whether the objects reach Felix past the API's defaults and checks.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub raw: bool,
+    /// The only packet filter that it is about; absent: nftables, and any other that means the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataplane: Option<Dataplane>,
     /// Parameters in Felix' environment, without `FELIX_`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Interfaces of the node; `lo` is always there.
     pub interfaces: Vec<CaseInterface>,
@@ -42,7 +45,7 @@ pub struct Case {
 }
 
 /// An interface.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaseInterface {
     /// Name.
@@ -53,7 +56,7 @@ pub struct CaseInterface {
 }
 
 /// A packet.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CasePacket {
     /// Which way.
@@ -61,7 +64,7 @@ pub struct CasePacket {
     /// Where it enters, or leaves if it comes from the host.
     pub iface: String,
     /// Where it leaves, if it is forwarded.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub out_iface: String,
     /// Source address.
     pub src: IpAddr,
@@ -84,7 +87,7 @@ pub struct CasePacket {
 }
 
 /// Which way a packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// For the host.
@@ -253,7 +256,7 @@ impl Case {
     pub fn assumptions(&self) -> Assumptions {
         Assumptions {
             version: Some(Version { major: 3, minor: 31 }),
-            dataplane: Some(Dataplane::Nftables),
+            dataplane: Some(self.dataplane.unwrap_or(Dataplane::Nftables)),
             native: false,
         }
     }

@@ -1,29 +1,16 @@
 //! Upstream's own judgement of single objects: would Calico's client library store it, would Cilium's agent use it?
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::error::Doing;
+use crate::Result;
+use crate::line_server::LineServer;
 use crate::upstream::{Program, program};
-use crate::{Error, Result};
 
-/// A long-lived checker process. It ends at the end of its standard input, so with this value or with the test.
+/// A long-lived checker process. It ends with this value.
 #[derive(Debug)]
-pub struct Checker {
-    name: &'static str,
-    // Question and answer belong together, whoever asks.
-    process: Mutex<Process>,
-}
-
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    questions: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
+pub struct Checker(LineServer);
 
 /// What upstream says about one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +40,7 @@ impl Checker {
     /// # Errors
     /// When it cannot be built or started.
     pub fn calico() -> Result<Self> {
-        Self::start("calico-check", &mut Command::new(program(Program::CalicoCheck)?))
+        LineServer::start("calico-check", &mut Command::new(program(Program::CalicoCheck)?)).map(Self)
     }
 
     /// Cilium's parser, for CiliumClusterwideNetworkPolicy and CiliumCIDRGroup of `cilium.io/v2`.
@@ -68,23 +55,7 @@ impl Checker {
         if !options.cidr_match_mode.is_empty() {
             command.arg(format!("--policy-cidr-match-mode={}", options.cidr_match_mode.join(",")));
         }
-        Self::start("cilium-check", &mut command)
-    }
-
-    fn start(name: &'static str, command: &mut Command) -> Result<Self> {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // Upstream logs what it refuses, and the answer has it all.
-            .stderr(Stdio::null())
-            .spawn()
-            .doing(|| format!("start {name}"))?;
-        let (questions, answers) = (child.stdin.take(), child.stdout.take());
-        let Some(answers) = answers else {
-            return Err(Error::Answer { part: name, answer: "no standard output".to_owned() });
-        };
-        let process = Process { child, questions, answers: BufReader::new(answers) };
-        Ok(Self { name, process: Mutex::new(process) })
+        LineServer::start("cilium-check", &mut command).map(Self)
     }
 
     /// Asks about one object, in JSON as the API server would get it.
@@ -92,11 +63,10 @@ impl Checker {
     /// # Errors
     /// When the checker is gone or says something that is not an answer.
     pub fn check(&self, object: &Value) -> Result<Verdict> {
-        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = process.ask(object).doing(|| format!("ask {}", self.name))?;
-        drop(process);
-        let answer: Value = serde_json::from_str(&line).map_err(|_| self.odd(&line))?;
-        let text = answer["error"].as_str().ok_or_else(|| self.odd(&line))?.to_owned();
+        // JSON from serde_json has no line breaks of its own.
+        let line = self.0.ask(&object.to_string())?;
+        let answer: Value = serde_json::from_str(&line).map_err(|_| self.0.odd(&line))?;
+        let text = answer["error"].as_str().ok_or_else(|| self.0.odd(&line))?.to_owned();
         Ok(match answer["stage"].as_str() {
             _ if text.is_empty() => Verdict::Accepted,
             Some("decode") => Verdict::Undecodable(text),
@@ -107,32 +77,6 @@ impl Checker {
     /// The process id.
     #[must_use]
     pub fn process_id(&self) -> u32 {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner).child.id()
-    }
-
-    fn odd(&self, line: &str) -> Error {
-        let answer = if line.is_empty() { "nothing: it has ended".to_owned() } else { line.to_owned() };
-        Error::Answer { part: self.name, answer }
-    }
-}
-
-impl Process {
-    fn ask(&mut self, object: &Value) -> std::io::Result<String> {
-        let Some(questions) = &mut self.questions else { return Ok(String::new()) };
-        // JSON from serde_json has no line breaks of its own.
-        writeln!(questions, "{object}")?;
-        questions.flush()?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        Ok(line)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // End of file ends it; killing is for one that hangs in an answer. Errors mean that it is gone already.
-        self.questions = None;
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.0.process_id()
     }
 }

@@ -41,6 +41,17 @@ impl Coverage {
         self.row(group, name).decided += 1;
     }
 
+    /// Adds what another has counted.
+    pub fn merge(&mut self, other: Self) {
+        for (group, rows) in other.0 {
+            for (name, count) in rows {
+                let own = self.row(group, &name);
+                own.occurred += count.occurred;
+                own.decided += count.decided;
+            }
+        }
+    }
+
     /// What it has counted for a row.
     #[must_use]
     pub fn count(&self, group: &str, name: &str) -> Count {
@@ -105,6 +116,18 @@ pub struct Totals {
     pub invalid: u64,
     /// Cases in which the engines differ.
     pub mismatches: u64,
+}
+
+impl Totals {
+    /// Adds what another has counted.
+    pub fn merge(&mut self, other: Self) {
+        self.cases += other.cases;
+        self.packets += other.packets;
+        self.accepts += other.accepts;
+        self.denies += other.denies;
+        self.invalid += other.invalid;
+        self.mismatches += other.mismatches;
+    }
 }
 
 impl fmt::Display for Totals {

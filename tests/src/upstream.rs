@@ -40,6 +40,8 @@ pub enum Program {
     Felix,
     /// Cilium's policy parser, see [`crate::check`].
     CiliumCheck,
+    /// Cilium's policy engine, see [`crate::live::cilium`].
+    CiliumVerdicts,
     /// Network namespaces and packets for Felix, see [`crate::felix`].
     Rig,
 }
@@ -81,6 +83,7 @@ pub fn program(program: Program) -> Result<PathBuf> {
         Program::CalicoApiserver => (Module::Calico, "calico-apiserver"),
         Program::Felix => (Module::Calico, "felix"),
         Program::CiliumCheck => (Module::Cilium, "cilium-check"),
+        Program::CiliumVerdicts => (Module::Cilium, "cilium-verdicts"),
         Program::Rig => (Module::Rig, "rig"),
     };
     Ok(built(module)?.join(name))
@@ -111,8 +114,14 @@ pub fn vet() -> Result<()> {
     go::formatted(&upstream)?;
     // The other commands only call upstream's main function. Vetting them would take minutes, because it looks at
     // everything beneath them first.
-    for (module, package) in [("stdin", "."), ("calico", "./calico-check"), ("cilium", "./cilium-check"), ("rig", ".")]
-    {
+    let own = [
+        ("stdin", "."),
+        ("calico", "./calico-check"),
+        ("cilium", "./cilium-check"),
+        ("cilium", "./cilium-verdicts"),
+        ("rig", "."),
+    ];
+    for (module, package) in own {
         go::vet(&upstream.join(module), package)?;
     }
     Ok(())

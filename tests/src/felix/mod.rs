@@ -75,7 +75,7 @@ impl Rig {
             nodes: nodes.collect(),
             interfaces: interfaces.into_iter().chain([marker::interface()]).collect(),
         };
-        let process = Process::start(&setup, &cluster.scratch().path().join("rig.log"))?;
+        let process = Process::start(&setup)?;
         let rig = Self {
             process,
             _calico: calico,

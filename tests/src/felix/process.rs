@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::Doing;
+use crate::line_server::LineServer;
 use crate::upstream::{Program, program};
 use crate::verdicts::calico::{CaseInterface, CasePacket};
 use crate::{Error, Result};
@@ -27,11 +26,7 @@ const TOOLS: [(&str, &[&str], &str); 4] = [
 
 /// The running program. Everything it made ends with it.
 #[derive(Debug)]
-pub(super) struct Process {
-    child: Child,
-    operations: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
+pub(super) struct Process(LineServer);
 
 /// What it is asked for first.
 #[derive(Debug, Serialize)]
@@ -103,17 +98,9 @@ pub(super) struct Response {
 }
 
 impl Process {
-    pub(super) fn start(setup: &Setup<'_>, log: &Path) -> Result<Self> {
+    pub(super) fn start(setup: &Setup<'_>) -> Result<Self> {
         require_tools()?;
-        let mut command = command(&program(Program::Rig)?);
-        let log = fs::File::create(log).doing(|| format!("write {}", log.display()))?;
-        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn();
-        let mut child = started.doing(|| format!("start {NAME}"))?;
-        let (operations, answers) = (child.stdin.take(), child.stdout.take());
-        let Some(answers) = answers else {
-            return Err(Error::Answer { part: NAME, answer: "no standard output".to_owned() });
-        };
-        let mut process = Self { child, operations, answers: BufReader::new(answers) };
+        let process = Self(LineServer::start(NAME, &mut command(&program(Program::Rig)?))?);
         process.exchange(setup).map_err(|error| Error::Missing {
             what: "a network namespace with veth pairs and nftables".to_owned(),
             why: format!("{error}; run the tests as root, or where a user may make namespaces"),
@@ -121,35 +108,15 @@ impl Process {
         Ok(process)
     }
 
-    pub(super) fn ask(&mut self, operation: &Operation<'_>) -> Result<Reply> {
+    pub(super) fn ask(&self, operation: &Operation<'_>) -> Result<Reply> {
         self.exchange(operation)
     }
 
-    fn exchange(&mut self, line: &impl Serialize) -> Result<Reply> {
-        let odd = |answer: String| Error::Answer { part: NAME, answer };
-        let line = serde_json::to_string(line).map_err(|error| odd(error.to_string()))?;
-        let mut answer = String::new();
-        let mut talk = || {
-            if let Some(operations) = &mut self.operations {
-                writeln!(operations, "{line}")?;
-                operations.flush()?;
-            }
-            self.answers.read_line(&mut answer)
-        };
-        talk().doing(|| format!("ask {NAME}"))?;
-        if answer.is_empty() {
-            return Err(odd("nothing: it has ended".to_owned()));
-        }
-        let reply: Reply = serde_json::from_str(&answer).map_err(|_| odd(answer))?;
-        if reply.error.is_empty() { Ok(reply) } else { Err(odd(reply.error)) }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // At the end of its input it ends Felix and then itself. An error means that it has ended already.
-        self.operations = None;
-        let _ = self.child.wait();
+    fn exchange(&self, line: &impl Serialize) -> Result<Reply> {
+        let line = serde_json::to_string(line).map_err(|error| self.0.odd(&error.to_string()))?;
+        let answer = self.0.ask(&line)?;
+        let reply: Reply = serde_json::from_str(&answer).map_err(|_| self.0.odd(&answer))?;
+        if reply.error.is_empty() { Ok(reply) } else { Err(self.0.odd(&reply.error)) }
     }
 }
 

@@ -12,7 +12,7 @@ use policy::cilium::compile::{Options, State};
 use policy::cilium::evaluate::{Admitted, evaluate};
 use policy::cilium::label::CIDR_GROUP;
 use policy::cilium::question::{Layer, Path, Question, Verdict};
-use policy::cilium::trace::trace;
+use policy::cilium::trace::{Trace, trace};
 use policy::cilium::version::Version;
 use policy::packet::{Direction, Packet};
 
@@ -20,6 +20,8 @@ use super::LineError;
 
 /// The version that the recordings are of.
 const VERSION: Version = Version::V1_20;
+/// The verdict where the peer's family is off.
+const UNSUPPORTED: &str = "unsupported";
 
 /// Judges one line.
 ///
@@ -28,12 +30,15 @@ const VERSION: Version = Version::V1_20;
 /// It is not a case, or `evaluate` and `trace` differ.
 pub fn line(line: &str) -> Result<String, LineError> {
     let case: Case = serde_json::from_str(line).map_err(|error| LineError::Case(error.to_string()))?;
-    let Judged { evaluated, traced } = judge(&case).map_err(LineError::Case)?;
-    let mut verdicts = evaluated.verdicts.iter().zip(&traced).enumerate();
-    if let Some((index, (evaluate, trace))) = verdicts.find(|(_, (evaluate, trace))| evaluate != trace) {
+    let judged = judge(&case).map_err(LineError::Case)?;
+    let evaluated = &judged.evaluated;
+    let verdicts = evaluated.verdicts.iter().zip(judged.traced());
+    if let Some((index, (evaluate, trace))) =
+        verdicts.enumerate().find(|(_, (evaluate, trace))| evaluate.as_str() != *trace)
+    {
         return Err(LineError::Differ(format!("{}: packet {index}: {evaluate} and {trace}", case.id)));
     }
-    serde_json::to_string(&evaluated).map_err(|error| LineError::Case(error.to_string()))
+    serde_json::to_string(evaluated).map_err(|error| LineError::Case(error.to_string()))
 }
 
 /// A case, judged in both ways.
@@ -41,8 +46,15 @@ pub fn line(line: &str) -> Result<String, LineError> {
 pub struct Judged {
     /// What `evaluate` says, with what compiling found.
     pub evaluated: Outcome,
-    /// The verdicts of `trace`.
-    pub traced: Vec<String>,
+    /// What `trace` says about each packet; nothing where the peer's family is off.
+    pub traces: Vec<Option<Trace>>,
+}
+
+impl Judged {
+    /// The verdicts of `trace`, as an outcome has them.
+    pub fn traced(&self) -> impl Iterator<Item = &'static str> {
+        self.traces.iter().map(|trace| trace.as_ref().map_or(UNSUPPORTED, |trace| word(trace.verdict != Verdict::Deny)))
+    }
 }
 
 /// Judges a case by policy alone, as the recordings do.
@@ -52,27 +64,29 @@ pub struct Judged {
 /// A packet is not one, or the policies are too large.
 pub fn judge(case: &Case) -> Result<Judged, String> {
     let stated = case.settings();
-    let snapshot = cluster::snapshot(case)?;
-    let options = Options { schema: !case.is_raw(), version: Some(VERSION), stated: &stated, ..Options::default() };
+    let snapshot = cluster::snapshot(case, &case.policies)?;
+    let previous = cluster::snapshot(case, &case.previous)?;
+    let options =
+        Options { schema: !case.is_raw(), version: Some(VERSION), stated: &stated, previous: Some(&previous) };
     let state = State::compile(&snapshot, options);
     let view = state.view(&case.node);
     let ask = |direction| Question { node: &case.node, direction, layer: Layer::Policy, path: Path::Device(None) };
     let admitted = |direction| evaluate(&state, &ask(direction)).map_err(|error| error.to_string());
     let (to_host, from_host) = (admitted(Direction::Ingress)?, admitted(Direction::Egress)?);
     let mut identities = BTreeMap::new();
-    let (mut evaluated, mut traced) = (Vec::new(), Vec::new());
+    let (mut evaluated, mut traces) = (Vec::new(), Vec::new());
     for packet in &case.packets {
         if !view.has_family(packet.peer) {
-            evaluated.push("unsupported".to_owned());
-            traced.push("unsupported".to_owned());
+            evaluated.push(UNSUPPORTED.to_owned());
+            traces.push(None);
             continue;
         }
         identities.insert(packet.peer.to_string(), identity(&view.identity(packet.peer)));
         let direction = packet.direction()?;
         let admitted: &Admitted = if direction == Direction::Ingress { &to_host } else { &from_host };
         let packet: Packet = packet.packet(direction)?;
-        evaluated.push(word(admitted.packets.contains(&packet)));
-        traced.push(word(trace(&state, &ask(direction), &packet).verdict != Verdict::Deny));
+        evaluated.push(word(admitted.packets.contains(&packet)).to_owned());
+        traces.push(Some(trace(&state, &ask(direction), &packet)));
     }
     let (ingress, egress) =
         (state.enforcement(&case.node, Direction::Ingress), state.enforcement(&case.node, Direction::Egress));
@@ -90,11 +104,11 @@ pub fn judge(case: &Case) -> Result<Judged, String> {
         enforced: case::Directions { ingress: ingress.enforced, egress: egress.enforced },
         host_labels: view.subject().map(policy::cilium::label::Labels::texts).unwrap_or_default(),
     };
-    Ok(Judged { evaluated, traced })
+    Ok(Judged { evaluated, traces })
 }
 
-fn word(allowed: bool) -> String {
-    if allowed { "allow" } else { "deny" }.to_owned()
+fn word(allowed: bool) -> &'static str {
+    if allowed { "allow" } else { "deny" }
 }
 
 /// An identity as the recorder prints it: labels of CIDR groups without their values, which the agent looks for in keys.

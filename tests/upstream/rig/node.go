@@ -102,17 +102,12 @@ func (n *node) plug(interfaces []iface) error {
 	if _, err := n.inside.command(inside.String(), "ip", "-batch", "-"); err != nil {
 		return err
 	}
-	var ways strings.Builder
-	for i, name := range n.names {
-		table := firstTable + i
-		fmt.Fprintf(&ways, "rule add fwmark %d/0xff lookup %d\nroute add default dev %s table %d\n", i+1, table, name, table)
-		// For packets of the node itself, which say through which interface.
-		fmt.Fprintf(&ways, "route add default dev %s metric %d\n", name, table)
+	var rules strings.Builder
+	for i := range n.names {
+		fmt.Fprintf(&rules, "rule add fwmark %d/0xff lookup %d\n", i+1, firstTable+i)
 	}
-	for _, family := range []string{"-4", "-6"} {
-		if _, err := n.inside.command(ways.String(), "ip", family, "-batch", "-"); err != nil {
-			return err
-		}
+	if err := n.both(rules.String()); err != nil {
+		return err
 	}
 	if _, err := n.outside.command(outside.String(), "ip", "-batch", "-"); err != nil {
 		return err
@@ -135,8 +130,28 @@ func (n *node) setAddresses(interfaces []iface) error {
 			batch.WriteString("addr add 127.0.0.1/8 dev lo\naddr add ::1/128 dev lo\n")
 		}
 	}
-	_, err := n.inside.command(batch.String(), "ip", "-batch", "-")
-	return err
+	if _, err := n.inside.command(batch.String(), "ip", "-batch", "-"); err != nil {
+		return err
+	}
+	// With its last address an interface loses its routes.
+	var routes strings.Builder
+	for i, name := range n.names {
+		table := firstTable + i
+		fmt.Fprintf(&routes, "route replace default dev %s table %d\n", name, table)
+		// For packets of the node itself, which say through which interface.
+		fmt.Fprintf(&routes, "route replace default dev %s metric %d\n", name, table)
+	}
+	return n.both(routes.String())
+}
+
+// both runs ip for both families.
+func (n *node) both(batch string) error {
+	for _, family := range []string{"-4", "-6"} {
+		if _, err := n.inside.command(batch, "ip", family, "-batch", "-"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // relay lets Felix reach the API server, which listens in the namespace that this process came from.

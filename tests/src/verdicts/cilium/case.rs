@@ -28,6 +28,9 @@ pub struct Case {
     pub cidr_groups: Vec<Value>,
     /// CiliumClusterwideNetworkPolicies.
     pub policies: Vec<Value>,
+    /// The policies as they were before an update. Of one whose new version is refused the old one stays in force.
+    #[serde(default)]
+    pub previous: Vec<Value>,
     /// Packets.
     pub packets: Vec<CasePacket>,
     /// What a hand-made case says. Such a case was given to the agent without an API server.

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::case::{Case, CaseNode, CasePod};
 
-pub(super) fn snapshot(case: &Case) -> Result<Snapshot, String> {
+/// With these policies.
+pub(super) fn snapshot(case: &Case, policies: &[Value]) -> Result<Snapshot, String> {
     let mut objects = BTreeMap::new();
     let nodes = case.nodes.iter().map(cilium_node);
-    for value in case.policies.iter().chain(&case.cidr_groups).cloned().chain(nodes) {
+    for value in policies.iter().chain(&case.cidr_groups).cloned().chain(nodes) {
         let manifest = manifest(value)?;
         objects.insert(manifest.key.clone(), Arc::new(manifest));
     }

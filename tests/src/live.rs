@@ -1,0 +1,3 @@
+//! The upstream engines, asked while a test runs.
+
+pub mod cilium;

@@ -13,7 +13,7 @@ use policy::calico::state::{Stage, State};
 use policy::calico::trace::{Trace, trace};
 use policy::calico::version::Version;
 use policy::packet::{Exhausted, Packet, PacketError, PacketSet, Transport, protocol};
-use policy::snapshot::{Cluster, Container, DaemonSet, Key, Manifest, Snapshot};
+use policy::snapshot::{Cluster, Container, DaemonSet, Key, LoadError, Loader, Manifest, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub struct Case {
     pub env: BTreeMap<String, String>,
     /// Interfaces of the node; `lo` is always there.
     pub interfaces: Vec<CaseInterface>,
-    /// Objects of `projectcalico.org/v3`.
+    /// Objects of `projectcalico.org/v3`, and of Kubernetes.
     pub objects: Vec<Value>,
     /// Packets.
     pub packets: Vec<CasePacket>,
@@ -138,6 +138,9 @@ pub enum CaseError {
     /// An object without kind or name.
     #[error("object {0} has no kind or name")]
     Object(usize),
+    /// An object of Kubernetes that the API server would not have.
+    #[error("{0}")]
+    Kubernetes(#[from] LoadError),
     /// A packet that is none.
     #[error("packet {0}: {1}")]
     Packet(usize, PacketError),
@@ -195,12 +198,22 @@ impl Case {
     ///
     /// The case has an object without a name, or a packet that does not exist; or the two differ.
     pub fn answer(&self) -> Result<Answer, CaseError> {
+        self.answer_and_traces().map(|(answer, _)| answer)
+    }
+
+    /// As [`Case::answer`], with the trace of each packet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Case::answer`].
+    pub fn answer_and_traces(&self) -> Result<(Answer, Vec<Trace>), CaseError> {
         let state = compile(&self.snapshot()?, &self.assumptions());
         let mut answer = Answer { id: self.id.clone(), invalid: self.invalid(&state), ..Answer::default() };
         answer.errors.clone_from(&state.settings(&self.node).fatal);
         answer.notes = state.dangers.iter().map(|danger| format!("{}: {}", danger.path, danger.effect)).collect();
+        let mut traces = Vec::new();
         if !answer.errors.is_empty() {
-            return Ok(answer);
+            return Ok((answer, traces));
         }
         let mut evaluator = Evaluator::new(&state);
         let mut admitted: BTreeMap<Question, PacketSet> = BTreeMap::new();
@@ -221,8 +234,9 @@ impl Case {
                 Conntrack::Untracked => "untracked",
             };
             answer.ct.push(state.to_owned());
+            traces.push(trace);
         }
-        Ok(answer)
+        Ok((answer, traces))
     }
 
     /// The facts of the case.
@@ -233,7 +247,12 @@ impl Case {
     pub fn snapshot(&self) -> Result<Snapshot, CaseError> {
         let group = if self.raw { "crd.projectcalico.org" } else { "projectcalico.org" };
         let mut objects = BTreeMap::new();
+        let mut kubernetes = Loader::default();
         for (index, value) in self.objects.iter().enumerate() {
+            if value["apiVersion"].as_str().is_some_and(|version| !version.contains("projectcalico.org/")) {
+                kubernetes.read(&format!("object {index}"), &value.to_string())?;
+                continue;
+            }
             let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
             let key = Key {
                 group: group.to_owned(),
@@ -248,7 +267,8 @@ impl Case {
         let env = self.env.iter().map(|(name, value)| (format!("FELIX_{name}"), value.clone())).collect();
         let agent = Container { name: "calico-node".to_owned(), env, ..Container::default() };
         let agents = DaemonSet { name: "calico-node".to_owned(), containers: vec![agent], ..DaemonSet::default() };
-        let cluster = Cluster { daemon_sets: vec![agents], ..Cluster::default() };
+        let cluster = Cluster::clone(&kubernetes.finish().snapshot.cluster);
+        let cluster = Cluster { daemon_sets: vec![agents], ..cluster };
         Ok(Snapshot { objects: Arc::new(objects), cluster: Arc::new(cluster) })
     }
 
@@ -272,8 +292,8 @@ impl Case {
             Direction::Out => Path::Egress(interface(&packet.iface)),
             Direction::Fwd => Path::Forward { from: interface(&packet.iface), to: interface(&packet.out_iface) },
         };
-        // The recorded UDP-Lite packets do not carry the checksum that the protocol demands, and the kernel verifies it
-        // where a packet arrives (torvalds/linux:net/netfilter/nf_conntrack_proto_udp.c).
+        // The kernel verifies the checksum of UDP-Lite where a packet arrives, and does so as if it were that of UDP
+        // (torvalds/linux:net/netfilter/nf_conntrack_proto_udp.c udplite_error), so that the right one is invalid.
         let arrives = packet.dir != Direction::Out && packet.iface != "lo";
         let conntrack = (arrives && packet.proto == protocol::UDPLITE).then_some(Conntrack::Invalid);
         Question { workloads: Workloads::Unknown, conntrack, ..Question::new(self.node.clone(), path) }

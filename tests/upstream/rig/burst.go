@@ -106,7 +106,7 @@ func (n *node) burst(packets []packet) ([]bool, []string, error) {
 	}
 	for i, p := range packets {
 		if err := n.inject(p, i+1); err != nil {
-			return nil, nil, fmt.Errorf("packet %d: %w", i, err)
+			return nil, nil, fmt.Errorf("packet %d, %+v: %w", i, p, err)
 		}
 	}
 	for end := time.Now().Add(lossPatience); ; time.Sleep(poll) {

@@ -38,6 +38,9 @@ func enter(args []string) error {
 	if err := syscall.Mount("lifeline", "/run", "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("mount /run: %w", err)
 	}
+	if err := os.Mkdir("/run/calico", 0o700); err != nil {
+		return err
+	}
 	return syscall.Exec(args[0], args, os.Environ())
 }
 

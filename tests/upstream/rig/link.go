@@ -77,7 +77,8 @@ func openLink(ns *namespace, name string, mac net.HardwareAddr) (*link, error) {
 func openRaw(ns *namespace, family int, name string) (socket int, err error) {
 	err = ns.do(func() error {
 		socket, err = syscall.Socket(family, syscall.SOCK_RAW, syscall.IPPROTO_RAW)
-		if err != nil {
+		// Addresses of the node lead through lo by themselves, and those of IPv6 in no other way.
+		if err != nil || name == "lo" {
 			return err
 		}
 		return syscall.BindToDevice(socket, name)

@@ -82,10 +82,13 @@ func (p packet) body() []byte {
 		return b
 	case udpLite:
 		b := p.ports(8)
-		// The recorded cases have none where a packet arrives from elsewhere, so that it is invalid there.
-		if p.Dir == "out" || p.Iface == "lo" {
-			binary.BigEndian.PutUint16(b[6:], p.checksum(b))
+		// Connection tracking verifies it as if it were that of UDP (torvalds/linux:net/netfilter/nf_conntrack_proto_udp.c
+		// udplite_error), so that what arrives with the right one is invalid. What the node sends to itself is not verified.
+		protocol := uint8(udpLite)
+		if p.Iface == "lo" {
+			protocol = udp
 		}
+		binary.BigEndian.PutUint16(b[6:], p.checksumAs(protocol, b))
 		return b
 	case sctp:
 		b := p.ports(12 + 20)
@@ -122,9 +125,13 @@ func (p packet) ports(length int) []byte {
 	return b
 }
 
-// checksum covers the addresses too.
 func (p packet) checksum(body []byte) uint16 {
-	pseudo := uint32(p.Proto) + uint32(len(body))
+	return p.checksumAs(p.Proto, body)
+}
+
+// checksumAs covers the addresses and the protocol too.
+func (p packet) checksumAs(protocol uint8, body []byte) uint16 {
+	pseudo := uint32(protocol) + uint32(len(body))
 	pseudo += uint32(sum(0, p.Src.AsSlice()))
 	pseudo += uint32(sum(0, p.Dst.AsSlice()))
 	if result := ^sum(pseudo, body); result != 0 {

@@ -25,8 +25,11 @@ use crate::{Error, Result};
 use objects::Api;
 use process::{NodeSetup, Operation, Process, Request, Response, Setup, Sync};
 
-/// Interfaces of the rig besides `lo`, with the prefix of Felix' workload interfaces in the last one.
-pub const INTERFACES: [&str; 4] = ["eth0", "eth1", "eth2", "cali0"];
+/// Interfaces of the rig besides `lo`; the last one has the prefix of Felix' workload interfaces.
+pub const INTERFACES: [&str; 5] = ["eth0", "eth1", "eth2", "mgmt-br", "cali0"];
+
+/// Lines of Felix' log that an error quotes.
+const QUOTED_LINES: usize = 25;
 
 /// How long Felix may take. On two busy cores a second is common.
 const PATIENCE_SECONDS: u64 = 60;
@@ -130,12 +133,39 @@ impl Rig {
             self.stop()?;
         }
         let invalid = self.store(case)?;
+        self.enforce(case, wanted, restart)?;
+        self.probe(case, &invalid)
+    }
+
+    /// Has kubectl apply manifests instead of the objects of a case, and sends its packets under a new Felix.
+    ///
+    /// # Errors
+    ///
+    /// The API server refuses something, or as [`Rig::answer`].
+    pub fn answer_applied(&mut self, manifests: &str, case: &Case) -> Result<BTreeMap<Dataplane, Answer>> {
+        self.stop()?;
+        self.send(&objects::clear())?;
+        self.add_node(&case.node)?;
+        self.cluster.kubectl().apply(manifests)?;
+        self.mark(&case.node)?;
+        let dataplanes = self.dataplanes.clone();
+        let wanted = Running { node: case.node.clone(), env: case.env.clone(), configuration: Vec::new(), dataplanes };
+        self.enforce(case, wanted, true)?;
+        let answers = self.probe(case, &[]);
+        // What is in force is not what the next case would take for its own.
+        self.stop()?;
+        answers
+    }
+
+    /// Waits until Felix has done what the store says.
+    fn enforce(&mut self, case: &Case, wanted: Running, restart: bool) -> Result<()> {
         self.set_addresses(&case.interfaces)?;
         if restart {
-            self.start_felix(wanted.clone())?;
+            self.start_felix(&wanted)?;
         }
         self.sync(&wanted.dataplanes)?;
-        wanted.dataplanes.iter().map(|&dataplane| Ok((dataplane, self.probe(case, dataplane, &invalid)?))).collect()
+        self.running = Some(wanted);
+        Ok(())
     }
 
     /// Starts Felix anew under the objects that are there, and sends the packets of the case again.
@@ -156,7 +186,7 @@ impl Rig {
         Ok(())
     }
 
-    fn start_felix(&mut self, wanted: Running) -> Result<()> {
+    fn start_felix(&self, wanted: &Running) -> Result<()> {
         let mut env: BTreeMap<_, _> =
             wanted.env.iter().map(|(name, value)| (format!("FELIX_{name}"), value.clone())).collect();
         env.insert("FELIX_FELIXHOSTNAME".to_owned(), wanted.node.clone());
@@ -165,7 +195,6 @@ impl Rig {
             self.process.ask(&Operation::Clear { node: name(dataplane) })?;
             self.process.ask(&Operation::Start { node: name(dataplane), env: &env })?;
         }
-        self.running = Some(wanted);
         Ok(())
     }
 
@@ -200,9 +229,13 @@ impl Rig {
                 }
             }
         }
-        self.generation = self.generation.wrapping_add(1);
-        self.send(&marker::requests(self.generation, &case.node))?;
+        self.mark(&case.node)?;
         Ok(invalid)
+    }
+
+    fn mark(&mut self, node: &str) -> Result<()> {
+        self.generation = self.generation.wrapping_add(1);
+        self.send(&marker::requests(self.generation, node))
     }
 
     fn add_node(&mut self, node: &str) -> Result<()> {
@@ -261,16 +294,21 @@ impl Rig {
         Ok(())
     }
 
-    fn probe(&mut self, case: &Case, dataplane: Dataplane, invalid: &[Invalid]) -> Result<Answer> {
-        let reply = self.process.ask(&Operation::Burst { node: name(dataplane), packets: &case.packets })?;
-        let verdicts = reply.accepted.iter().map(|&accepted| if accepted { "accept" } else { "drop" }.to_owned());
-        Ok(Answer {
-            id: case.id.clone(),
-            verdicts: verdicts.collect(),
-            ct: reply.conntrack,
-            invalid: invalid.to_vec(),
-            ..Answer::default()
-        })
+    fn probe(&self, case: &Case, invalid: &[Invalid]) -> Result<BTreeMap<Dataplane, Answer>> {
+        let dataplanes = self.running.iter().flat_map(|running| &running.dataplanes);
+        let one = |&dataplane: &Dataplane| {
+            let reply = self.process.ask(&Operation::Burst { node: name(dataplane), packets: &case.packets })?;
+            let verdicts = reply.accepted.iter().map(|&accepted| if accepted { "accept" } else { "drop" }.to_owned());
+            let answer = Answer {
+                id: case.id.clone(),
+                verdicts: verdicts.collect(),
+                ct: reply.conntrack,
+                invalid: invalid.to_vec(),
+                ..Answer::default()
+            };
+            Ok((dataplane, answer))
+        };
+        dataplanes.map(one).collect()
     }
 
     fn log_end(&self, dataplane: Dataplane) -> String {
@@ -278,7 +316,10 @@ impl Rig {
         let log = fs::read(path).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(25)..].join("\n")
+        // Why it ended is at the beginning of what it says then, which is long.
+        let panic = lines.iter().rposition(|line| line.contains("[PANIC]") || line.starts_with("panic:"));
+        let from = panic.unwrap_or_else(|| lines.len().saturating_sub(QUOTED_LINES));
+        lines[from..lines.len().min(from + QUOTED_LINES)].join("\n")
     }
 }
 

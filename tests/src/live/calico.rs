@@ -44,7 +44,9 @@ pub fn run(run: Run) -> Result<Report> {
     let mut rig = Rig::start(&[Dataplane::Nftables, Dataplane::Iptables])?;
     for index in 0..run.cases {
         let case = random::calico::case(run.seed, index);
-        for pair in rig.compare(&case)? {
+        for pair in
+            rig.compare(&case).inspect_err(|_| eprintln!("{}", serde_json::to_string(&case).unwrap_or_default()))?
+        {
             report.count(&pair);
             if !pair.agrees() && report.mismatches.len() < ENOUGH {
                 report.mismatches.push(rig.shrink(&pair)?);

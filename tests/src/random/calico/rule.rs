@@ -121,7 +121,8 @@ fn entity(dice: &mut Dice, entity: &mut Value, six: bool) {
         }
         3 => {
             if dice.chance(60) {
-                entity["selector"] = json!(selector::selector(dice));
+                // A blank one beside it ends Felix.
+                entity["selector"] = json!(selector::expression(dice, 2));
             }
             entity["notSelector"] = json!(selector::expression(dice, 1));
             if dice.chance(25) {

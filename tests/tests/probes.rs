@@ -212,7 +212,7 @@ impl Cluster {
             _ => None,
         });
         let nets = named.flatten().chain(&cluster.node_cidrs).chain(&cluster.pod_cidrs);
-        peers.extend(nets.map(|net| inside(net)).filter(|peer| !peer.is_multicast() && !peer.is_loopback()));
+        peers.extend(nets.map(inside).filter(|peer| !peer.is_multicast() && !peer.is_loopback()));
         peers.retain(|peer| !own.contains(peer));
         let mut packets = Vec::new();
         for direction in [Direction::Ingress, Direction::Egress] {

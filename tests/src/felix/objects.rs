@@ -59,8 +59,9 @@ pub(super) fn create(api: Api, object: &Value) -> Option<Request> {
 pub(super) fn own(kind: &str, name: &str, labels: Value, spec: Value) -> Option<Request> {
     let mut labels = labels;
     labels[OWN] = json!("yes");
-    let metadata = json!({"name": name, "labels": labels});
-    let body = json!({"apiVersion": Api::Stored.group(), "kind": kind, "metadata": metadata, "spec": spec});
+    let mut body = json!({"apiVersion": Api::Stored.group(), "kind": kind, "metadata": {"name": name}});
+    body["metadata"]["labels"] = labels;
+    body["spec"] = spec;
     let collection = collection(Api::Stored, kind)?;
     Some(Request { method: "PATCH", path: format!("{collection}/{name}?fieldManager=rig&force=true"), body })
 }

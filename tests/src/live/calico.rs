@@ -7,11 +7,11 @@ use std::fmt;
 
 use policy::calico::settings::Dataplane;
 
-use crate::Result;
 use crate::coverage::{Coverage, Run, Totals};
 use crate::felix::Rig;
 use crate::felix::compare::Pair;
 use crate::random;
+use crate::{Error, Result};
 
 /// After so many differences a run ends.
 const ENOUGH: usize = 5;
@@ -44,9 +44,11 @@ pub fn run(run: Run) -> Result<Report> {
     let mut rig = Rig::start(&[Dataplane::Nftables, Dataplane::Iptables])?;
     for index in 0..run.cases {
         let case = random::calico::case(run.seed, index);
-        for pair in
-            rig.compare(&case).inspect_err(|_| eprintln!("{}", serde_json::to_string(&case).unwrap_or_default()))?
-        {
+        let pairs = rig.compare(&case).map_err(|error| Error::Answer {
+            part: "felix",
+            answer: format!("{error}\nin the state\n{}", serde_json::to_string(&case).unwrap_or_default()),
+        })?;
+        for pair in pairs {
             report.count(&pair);
             if !pair.agrees() && report.mismatches.len() < ENOUGH {
                 report.mismatches.push(rig.shrink(&pair)?);

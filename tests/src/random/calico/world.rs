@@ -64,9 +64,10 @@ pub(super) fn interfaces() -> Vec<CaseInterface> {
 }
 
 fn object(kind: &str, name: &str, labels: Value, spec: Value) -> Value {
-    json!({
-        "apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": spec,
-    })
+    let mut object = json!({"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": {"name": name}});
+    object["metadata"]["labels"] = labels;
+    object["spec"] = spec;
+    object
 }
 
 pub(super) fn tiers(dice: &mut Dice, index: u64) -> Vec<Value> {

@@ -50,7 +50,7 @@ impl LineServer {
     pub fn ask(&self, question: &str) -> Result<String> {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         let line = process.ask(question).doing(|| format!("ask {}", self.name))?;
-        if line.is_empty() { Err(self.odd("nothing: it has ended")) } else { Ok(line) }
+        if line.is_empty() { Err(self.odd(&format!("nothing, it has ended, to {question}"))) } else { Ok(line) }
     }
 
     /// The error that an answer is not one.

@@ -37,6 +37,19 @@ fn cilium_host_policies() {
     assert_eq!(compare("cilium", cilium), (5_000, 160_000));
 }
 
+/// Upstream's own tables, and what once was a mistake here.
+#[test]
+fn cilium_facts() {
+    let facts = cilium::facts().expect("facts");
+    for fact in &facts {
+        let case = fact.case.to_string();
+        let answer = cilium::line(&case).unwrap_or_else(|error| panic!("{}: {error}", fact.source));
+        assert_eq!(serde_json::from_str::<Outcome>(&answer).expect("our own form"), fact.verdict, "{}", fact.source);
+    }
+    let packets: usize = facts.iter().map(|fact| fact.verdict.verdicts.len()).sum();
+    assert_eq!((facts.len(), packets), (159, 1_111));
+}
+
 /// How many packets a case has. Ends the test where the answer to one is not the recorded one.
 fn calico(case: &str, recorded: &str) -> usize {
     let case: Case = serde_json::from_str(case).expect("a case");

@@ -3,6 +3,7 @@
 use policy::cilium::identity::Number;
 use policy::object::Operator;
 use policy::packet::Direction;
+use policy::snapshot::NamedPort;
 use serde_json::json;
 
 use crate::cluster::{API, METRICS, NODE, OTHER, SELF, WORLD, World, ip, tcp};
@@ -91,6 +92,20 @@ fn a_group_of_everything_selects_nobody() {
     assert!(!world.admits(WORLD, 22));
 }
 
+/// cilium/cilium:daemon/cmd/hostips-sync.go: it is that for the families in use. The host's addresses of another one are
+/// labelled by a group of everything, and with them the host.
+#[test]
+fn a_group_of_everything_of_a_family_that_is_off_selects_the_host() {
+    let world = World::new()
+        .set("enable-ipv6", "false")
+        .set("policy-cidr-match-mode", "nodes")
+        .group("all", "net", &["::/0"])
+        .change(|cluster| cluster.nodes[2].internal.push(ip("fd00::3")))
+        .with(json!({"nodeSelector": {}, "ingress": [{"fromCIDRSet": [{"cidrGroupRef": "all"}]}]}));
+    assert!(world.admits(SELF, 22));
+    assert!(!world.admits(OTHER, 22));
+}
+
 /// cilium/cilium:pkg/policy/aggregate.go, bpf/lib/policy.h: the aggregate identities have no labels but their names, and
 /// are looked up whatever the specific identity says.
 #[test]
@@ -169,4 +184,21 @@ fn nodes_that_rules_do_not_tell_apart_are_one_class() {
     let world = World::new().with(json!({"nodeSelector": {"matchExpressions": [
         {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]}, "ingress": [{}]}));
     assert_eq!(world.compile().classes(), [vec![NODE], vec!["node-a", "node-b"]]);
+}
+
+/// cilium/cilium:pkg/types/portmap.go, `AddPort`: names are kept without protocols, so the last port of a name counts.
+#[test]
+fn a_pod_has_one_port_of_a_name() {
+    let port = |protocol: &str, port| NamedPort { name: "web".to_owned(), protocol: protocol.to_owned(), port };
+    let egress =
+        json!({"nodeSelector": {}, "egress": [{"toPorts": [{"ports": [{"port": "web", "protocol": "ANY"}]}]}]});
+    let world = |ports: Vec<NamedPort>| {
+        World::new()
+            .with(egress.clone())
+            .change(|cluster| cluster.pods.iter_mut().for_each(|pod| pod.ports = ports.clone()))
+    };
+    assert!(world(vec![port("TCP", 443)]).emits(METRICS, 443));
+    assert!(!world(vec![port("TCP", 443), port("UDP", 80)]).emits(METRICS, 443));
+    assert!(world(vec![port("UDP", 80), port("TCP", 443)]).emits(METRICS, 443));
+    assert!(world(vec![port("TCP", 443), port("UDP", 0)]).emits(METRICS, 443), "a port 0 is none");
 }

@@ -180,6 +180,67 @@ fn a_trace_names_the_place_in_a_users_file() {
     assert_eq!(serde_json::to_value(&trace).expect("plain data")["steps"][2]["source"], "host.yaml:7");
 }
 
+/// cilium/cilium:pkg/policy/rule.go, `mergePortProto`: the agent cannot merge them, and keeps the policy that it had.
+#[test]
+fn modes_of_authentication_that_differ_are_not_understood() {
+    let mode = |mode: &str| element(json!({"fromEntities": ["world"], "authentication": {"mode": mode}}));
+    let paths = |world: World| -> Vec<String> { world.compile().unknown.into_iter().map(|one| one.path).collect() };
+    assert_eq!(paths(World::new().with(mode("required")).with(mode("required"))), [""; 0]);
+    assert_eq!(paths(World::new().with(mode("required")).with(mode("disabled"))), ["spec.ingress[0].authentication"]);
+}
+
+/// cilium/cilium:pkg/policy/api/icmp.go, `UnmarshalJSON`: all of an object is decoded before any of it is checked.
+#[test]
+fn decoding_goes_before_checking() {
+    let icmps = json!([{"fields": [{"type": "Redirect", "family": "IPv6"}]}]);
+    let both = element(json!({"toPorts": [{}], "icmps": icmps}));
+    assert_eq!(refused(raw(), both.clone()), Some(Stage::Decode));
+    let later = json!({"metadata": {"name": "p"}, "spec": {"ingress": []}, "specs": [both]});
+    assert_eq!(raw().object(later).compile().refused[0].stage, Stage::Decode);
+    let wide = element(json!({"toPorts": [{"ports": [{"port": "x y", "endPort": 1_u64 << 33}]}]}));
+    assert_eq!(refused(raw(), wide), Some(Stage::Decode));
+}
+
+/// cilium/cilium:pkg/policy/api/l4.go, `PortDenyRule`: it has no such field.
+#[test]
+fn application_layer_rules_of_denies_are_not_read() {
+    let dns = json!([{"ports": [{"port": "53", "endPort": 60, "protocol": "UDP"}], "rules": {"dns": [{"matchPattern": "*"}]}}]);
+    let rule = |list: &str| json!({"nodeSelector": {}, list: [{"toPorts": dns}]});
+    assert_eq!(refused(World::new(), rule("egressDeny")), None);
+    assert_eq!(refused(World::new(), rule("egress")), Some(Stage::Sanitize));
+}
+
+/// cilium/cilium:pkg/policy/selectorcache.go, `addSelectorLocked`: selectors with equal keys are one.
+#[test]
+fn named_ports_of_everyone_beside_an_empty_group_selector_are_not_understood() {
+    let group = element(json!({"fromCIDRSet": [{"cidrGroupSelector": {}}]}));
+    let named = |peers: &str, list: Value| {
+        let ports = json!([{"ports": [{"port": "web", "protocol": "TCP"}]}]);
+        json!({"nodeSelector": {}, "egress": [{peers: list, "toPorts": ports}]})
+    };
+    let paths = |world: World| -> Vec<String> { world.compile().unknown.into_iter().map(|one| one.path).collect() };
+    let all = named("toEntities", json!(["all"]));
+    assert_eq!(paths(World::new().with(group.clone()).with(all.clone())), ["spec.egress[0]"]);
+    assert_eq!(paths(World::new().with(all)), [""; 0]);
+    assert_eq!(paths(World::new().with(group).with(named("toEndpoints", json!([{}])))), [""; 0]);
+}
+
+/// kubernetes/utils:internal/third_party/forked/golang/net/ip.go, `ParseCIDR`, behind the format of the schema.
+#[test]
+fn the_schema_takes_leading_zeros_in_prefixes() {
+    for (prefix, stage) in [
+        ("10.0.0.0/08", Stage::Sanitize),
+        ("010.0.0.0/8", Stage::Sanitize),
+        ("10.0.0.00/008", Stage::Sanitize),
+        ("10.0.0.0/033", Stage::Schema),
+        ("10.0.0.0/", Stage::Schema),
+        ("10..0.0/8", Stage::Schema),
+        ("10.0.0.0/+8", Stage::Schema),
+    ] {
+        assert_eq!(refused(World::new(), element(json!({"fromCIDR": [prefix]}))), Some(stage), "{prefix}");
+    }
+}
+
 /// cilium/cilium:pkg/policy/types/auth.go, pkg/policy/l4.go: an allow may ask for more.
 #[test]
 fn allows_on_a_condition_are_told_apart() {

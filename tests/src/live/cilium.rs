@@ -149,7 +149,7 @@ fn one(engine: &Engine, case: &Value, report: &mut Report) -> Result<Option<Mism
     totals.accepts += count("allow");
     totals.denies += count("deny");
     totals.invalid += upstream.invalid.len() as u64;
-    if differs(&upstream, own.as_ref().ok()) {
+    if difference(&upstream, own.as_ref().ok()).is_some() {
         totals.mismatches += 1;
         return Ok(Some(Mismatch { case: case.clone(), upstream, own }));
     }
@@ -159,18 +159,44 @@ fn one(engine: &Engine, case: &Value, report: &mut Report) -> Result<Option<Mism
     Ok(None)
 }
 
+/// What this project says. What no API server would hold is no case.
 fn own(case: &Value) -> std::result::Result<Judged, String> {
+    let list = |name: &str| case[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !list("nodes").iter().any(|node| node["name"] == case["node"]) {
+        return Err("the case has no such node".to_owned());
+    }
+    let mut objects = list("policies").iter().chain(list("previous")).chain(list("cidrGroups"));
+    if objects.any(|object| !object["kind"].is_string() || !object["metadata"]["name"].is_string()) {
+        return Err("an object has no kind or name".to_owned());
+    }
+    if list("cidrGroups").iter().any(|group| !group["spec"]["externalCIDRs"].is_array()) {
+        return Err("a group has no list of prefixes".to_owned());
+    }
     let case: Case = serde_json::from_value(case.clone()).map_err(|error| error.to_string())?;
     judge(&case)
 }
 
-fn differs(upstream: &Outcome, own: Option<&Judged>) -> bool {
-    own.is_none_or(|own| own.evaluated != *upstream || !own.traced().eq(upstream.verdicts.iter().map(String::as_str)))
+/// In what two answers differ first, if at all.
+fn difference(upstream: &Outcome, own: Option<&Judged>) -> Option<&'static str> {
+    let Some(judged) = own else { return Some("no answer") };
+    let own = &judged.evaluated;
+    let differ = [
+        ("invalid", own.invalid != upstream.invalid),
+        ("host labels", own.host_labels != upstream.host_labels),
+        ("identities", own.identities != upstream.identities),
+        ("enforced", own.enforced != upstream.enforced),
+        ("default deny", own.default_deny != upstream.default_deny),
+        ("evaluate", own.verdicts != upstream.verdicts),
+        ("trace", !judged.traced().eq(upstream.verdicts.iter().map(String::as_str))),
+        ("the rest", own != upstream),
+    ];
+    differ.into_iter().find(|(_, differs)| *differs).map(|(name, _)| name)
 }
 
-/// The smallest case that differs still.
+/// The smallest case that differs in the same way.
 fn small(engine: &mut Engine, mismatch: Mismatch) -> Result<Mismatch> {
     let mut failure = None;
+    let what = difference(&mismatch.upstream, mismatch.own.as_ref().ok());
     let mut smallest = mismatch;
     let case = smallest.case.clone();
     let _ = shrink(case, |candidate| {
@@ -180,7 +206,7 @@ fn small(engine: &mut Engine, mismatch: Mismatch) -> Result<Mismatch> {
             return false;
         }
         match engine.judge(candidate) {
-            Ok(upstream) if differs(&upstream, own.as_ref().ok()) => {
+            Ok(upstream) if difference(&upstream, own.as_ref().ok()) == what => {
                 smallest = Mismatch { case: candidate.clone(), upstream, own };
                 true
             }

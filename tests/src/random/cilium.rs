@@ -22,6 +22,7 @@ pub fn case(seed: u64, index: u64) -> Value {
     let dice = &mut dice;
     let config = cluster::config(dice);
     let nodes = cluster::nodes(dice);
+    let own: Vec<&Value> = nodes.iter().filter(|node| node.get("cluster").is_none()).collect();
     let api_servers = cluster::api_servers(dice);
     let pods = cluster::pods(dice);
     let groups = cluster::groups(dice);
@@ -29,7 +30,7 @@ pub fn case(seed: u64, index: u64) -> Value {
     let mut case = json!({
         "id": format!("{seed}/{index}"),
         "config": config,
-        "node": nodes[dice.number(..nodes.len().min(4))]["name"],
+        "node": dice.pick(&own)["name"],
         "nodes": nodes,
         "kubeAPIServers": api_servers,
         "pods": pods,
@@ -41,9 +42,34 @@ pub fn case(seed: u64, index: u64) -> Value {
         let before: Vec<usize> = (0..policies.len() + 1).filter(|_| dice.chance(60)).collect();
         case["previous"] = before.into_iter().map(|number| policy::object(dice, number)).collect();
     }
+    apart(&mut case, dice.chance(50));
     if dice.chance(10) {
         case["says"] = json!("whatever the API server would have said");
     }
     case["packets"] = packets::packets(dice, &case);
     case
+}
+
+/// Keeps named ports and empty group selectors in cases of their own. Where both are, it depends on an order inside the agent
+/// whose named ports a rule for everyone means.
+fn apart(case: &mut Value, named: bool) {
+    let lists = case.as_object_mut().into_iter().flatten();
+    let mut left: Vec<&mut Value> =
+        lists.filter(|(key, _)| ["policies", "previous"].contains(&key.as_str())).map(|(_, list)| list).collect();
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Array(items) => left.extend(items),
+            Value::Object(members) => {
+                for (key, member) in members {
+                    if named && key == "cidrGroupSelector" && *member == json!({}) {
+                        *member = json!({"matchLabels": {"team": "net"}});
+                    } else if !named && key == "port" && member.as_str().is_some_and(element::is_named) {
+                        *member = json!("80");
+                    }
+                    left.push(member);
+                }
+            }
+            _ => {}
+        }
+    }
 }

@@ -3,8 +3,10 @@
 
 mod case;
 mod cluster;
+mod fact;
 
 pub use case::{Case, Outcome, Refused};
+pub use fact::{Fact, facts};
 
 use std::collections::BTreeMap;
 

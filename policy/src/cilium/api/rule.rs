@@ -78,7 +78,7 @@ pub struct IngressRule {
     pub from_nodes: Option<Vec<EndpointSelector>>,
     /// Removed semantics; must be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from_requires: Option<Vec<serde_json::Value>>,
+    pub from_requires: Option<Vec<String>>,
     /// Ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_ports: Option<Vec<PortRule>>,
@@ -120,7 +120,7 @@ pub struct EgressRule {
     pub to_nodes: Option<Vec<EndpointSelector>>,
     /// Removed semantics; must be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to_requires: Option<Vec<serde_json::Value>>,
+    pub to_requires: Option<Vec<String>>,
     /// Ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_ports: Option<Vec<PortRule>>,

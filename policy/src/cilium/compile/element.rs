@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Context;
 use super::model::{Condition, Element, Peers, Port};
 use super::number;
-use super::ports::{icmps, l7_count, ports};
+use super::ports::{decoded, icmps, l7_count, ports};
 use super::refusal::Fault;
 use crate::cilium::api::{CidrRule, EgressRule, EndpointSelector, IcmpRule, IngressRule, PortRule};
 use crate::cilium::selector::{self, Covering, Entity, Selector};
@@ -24,7 +24,7 @@ pub(super) struct Written<'e> {
     groups: Option<&'e [Value]>,
     services: Option<&'e [Value]>,
     fqdns: Option<&'e [Value]>,
-    requires: Option<&'e [Value]>,
+    requires: Option<&'e [String]>,
     to_ports: &'e [PortRule],
     icmps: &'e [IcmpRule],
     authentication: Option<&'e Value>,
@@ -71,6 +71,11 @@ impl<'e> From<&'e EgressRule> for Written<'e> {
 }
 
 impl Written<'_> {
+    /// Whether it can be decoded, beyond what its type says.
+    pub(super) fn decoded(&self, path: &str) -> Result<(), Fault> {
+        decoded(self.to_ports, self.icmps, path)
+    }
+
     /// Checks it and says what it matches. `host` is whether the rule is for hosts.
     pub(super) fn build(
         &self,
@@ -87,7 +92,7 @@ impl Written<'_> {
         if !self.icmps.is_empty() && !self.to_ports.is_empty() {
             return Err(Fault::sanitize(&path, "icmps and toPorts exclude each other in one element"));
         }
-        let mut all = ports(self.to_ports, &format!("{path}.toPorts"), context.settings)?;
+        let mut all = ports(self.to_ports, &format!("{path}.toPorts"), deny, context.settings)?;
         all.extend(icmps(self.icmps, &format!("{path}.icmps"))?);
         let limited = !self.to_ports.is_empty() || !self.icmps.is_empty();
         let ports: Option<Vec<Port>> = limited.then_some(all);
@@ -165,7 +170,9 @@ impl Written<'_> {
             selectors.push(Selector::Cidr(covering.prefix(prefix, &[])));
         }
         for rule in self.cidr_set.unwrap_or_default() {
-            selectors.push(cidr_rule(rule, path, covering, settings.version.value)?);
+            let selector = cidr_rule(rule, path, covering, settings.version.value)?;
+            context.group_of_everyone |= selector == Selector::Everyone;
+            selectors.push(selector);
         }
         self.unknown_peers(path, deny, context, &mut selectors)?;
         Ok(selectors)
@@ -221,9 +228,14 @@ impl Written<'_> {
         Ok(())
     }
 
+    /// The mode of mutual authentication, if one is stated.
+    pub(super) fn authentication(&self) -> Option<&str> {
+        self.authentication.and_then(|authentication| authentication.get("mode")).and_then(Value::as_str)
+    }
+
     /// What a packet has to do besides, where an element allows it.
     fn condition(&self) -> Option<Condition> {
-        let mode = self.authentication.and_then(|authentication| authentication.get("mode")).and_then(Value::as_str);
+        let mode = self.authentication();
         if mode.is_some_and(|mode| mode != "disabled") {
             return Some(Condition::Authentication);
         }

@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use super::api::CiliumCidrGroupSpec;
 use super::identity::{Ipcache, Members, View};
+use super::selector::Selector;
 use super::settings::{SettingError, Settings};
 use super::version::Version;
 use crate::object;
@@ -86,6 +87,7 @@ impl State {
         // Their prefixes are in the ipcache as well, though they are never for hosts.
         take::policies(snapshot, "CiliumNetworkPolicy", &settings, options, &mut taken);
         unknown.append(&mut taken.unknown);
+        unknown.extend(taken.modes_differ());
         let groups = groups(snapshot, &mut taken.refused, &mut unknown);
         let ipcache = Ipcache::build(Arc::new(members), &settings, taken.prefixes, &groups);
         for manifest in snapshot.of(GROUP, "CiliumNodeConfig") {
@@ -105,6 +107,10 @@ impl State {
         state.unknown.extend(led);
         let ambiguous = state.ambiguous_names();
         state.unknown.extend(ambiguous);
+        if taken.group_of_everyone {
+            let named = state.names_of_everyone();
+            state.unknown.extend(named);
+        }
         state
     }
 
@@ -125,6 +131,21 @@ impl State {
             }
         }
         unknown
+    }
+
+    /// Named ports of everyone, beside an empty `cidrGroupSelector`. The two selectors share a key in the agent's cache, and
+    /// whichever comes first decides for both whose ports are looked up
+    /// (cilium/cilium:pkg/policy/selectorcache.go, `addSelectorLocked`; l4.go, `toMapState`).
+    fn names_of_everyone(&self) -> Vec<Unknown> {
+        let elements =
+            self.rules.iter().flat_map(|rule| rule.of(Direction::Egress).map(move |element| (rule, element)));
+        let named = elements.filter(|(_, element)| {
+            let everyone = matches!(&element.peers, Peers::Some(all) if all.contains(&Selector::Everyone));
+            everyone && element.ports.iter().flatten().any(|port| matches!(port.ports, Ports::Named(_)))
+        });
+        let what =
+            "whose named ports are meant depends on the order in which the agent meets an empty cidrGroupSelector";
+        named.map(|(rule, element)| Unknown::of(&rule.key.to_string(), &element.path, what)).collect()
     }
 
     /// Names of the nodes, sorted.
@@ -205,9 +226,15 @@ pub(super) struct Context<'c> {
     snapshot: &'c Snapshot,
     key: &'c Key,
     unknown: Vec<Unknown>,
+    /// Some `cidrGroupSelector` is empty.
+    group_of_everyone: bool,
 }
 
-impl Context<'_> {
+impl<'c> Context<'c> {
+    fn new(settings: &'c Settings, snapshot: &'c Snapshot, key: &'c Key) -> Self {
+        Self { settings, snapshot, key, unknown: Vec::new(), group_of_everyone: false }
+    }
+
     fn unknown(&mut self, path: &str, what: &str) {
         self.unknown.push(Unknown::of(&self.key.to_string(), path, what));
     }

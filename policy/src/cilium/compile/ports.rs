@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::model::{Port, Ports};
 use super::number::{self, is_name, number_or_default};
-use super::refusal::Fault;
+use super::refusal::{Fault, Stage};
 use crate::cilium::api::{IcmpField, IcmpRule, PortProtocol, PortRule};
 use crate::cilium::settings::Settings;
 use crate::cilium::version::Version;
@@ -75,7 +75,8 @@ const ICMP_V6: &[(&str, u16)] = &[
 ];
 
 /// What a `toPorts` list matches; absent when the list is absent or empty, which is everything.
-pub(super) fn ports(rules: &[PortRule], path: &str, settings: &Settings) -> Result<Vec<Port>, Fault> {
+/// Denies have no application-layer rules: what stands there of them is not read.
+pub(super) fn ports(rules: &[PortRule], path: &str, deny: bool, settings: &Settings) -> Result<Vec<Port>, Fault> {
     let mut all = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
         let path = format!("{path}[{index}]");
@@ -83,7 +84,7 @@ pub(super) fn ports(rules: &[PortRule], path: &str, settings: &Settings) -> Resu
         if ports.len() > MOST {
             return Err(Fault::sanitize(&format!("{path}.ports"), format!("more than {MOST} ports")));
         }
-        let dns = l7_count(rule.rules.as_ref(), "dns") > 0;
+        let dns = !deny && l7_count(rule.rules.as_ref(), "dns") > 0;
         for (index, port) in ports.iter().enumerate() {
             all.extend(self::port(port, &format!("{path}.ports[{index}]"), dns, settings)?);
         }
@@ -98,9 +99,7 @@ pub(super) fn l7_count(rules: Option<&Value>, kind: &str) -> usize {
 
 fn port(written: &PortProtocol, path: &str, dns: bool, settings: &Settings) -> Result<Vec<Port>, Fault> {
     let text = written.port.as_deref().unwrap_or_default();
-    let end = written.end_port.unwrap_or_default();
-    // The agent keeps the low 16 bits of what it decodes as 32.
-    let end = i32::try_from(end).map_err(|_| Fault::decode(path, "endPort does not fit 32 bits"))? as u16;
+    let end = end_port(written, path)?;
     let protocol = written.protocol.as_deref().unwrap_or_default();
     let ports = if is_name(text) {
         Ports::Named(text.to_ascii_lowercase())
@@ -126,6 +125,30 @@ fn port(written: &PortProtocol, path: &str, dns: bool, settings: &Settings) -> R
     let protocols = protocols(protocol, settings.version.value)
         .ok_or_else(|| Fault::sanitize(path, format!("`{protocol}` is not a protocol that a rule can name")))?;
     Ok(protocols.into_iter().map(|protocol| Port { protocol, ports: ports.clone() }).collect())
+}
+
+/// The agent keeps the low 16 bits of what it decodes as 32.
+fn end_port(written: &PortProtocol, path: &str) -> Result<u16, Fault> {
+    let end = written.end_port.unwrap_or_default();
+    i32::try_from(end).map(|end| end as u16).map_err(|_| Fault::decode(path, "endPort does not fit 32 bits"))
+}
+
+/// Whether ports and ICMP types can be decoded. All of an object is decoded before any of it is checked.
+pub(super) fn decoded(to_ports: &[PortRule], icmps: &[IcmpRule], path: &str) -> Result<(), Fault> {
+    for (index, rule) in to_ports.iter().enumerate() {
+        for (inner, port) in rule.ports.iter().flatten().enumerate() {
+            end_port(port, &format!("{path}.toPorts[{index}].ports[{inner}]"))?;
+        }
+    }
+    for (index, rule) in icmps.iter().enumerate() {
+        for (inner, field) in rule.fields.iter().flatten().enumerate() {
+            let fault = icmp(field, &format!("{path}.icmps[{index}].fields[{inner}]")).err();
+            if let Some(fault) = fault.filter(|fault| fault.stage == Stage::Decode) {
+                return Err(fault);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Numbers of a protocol. `ANY` and nothing mean TCP, UDP and SCTP, never ICMP.

@@ -1,6 +1,7 @@
 //! One policy object: decoded, checked, and turned into rules (cilium/cilium:pkg/k8s/apis/cilium.io/v2/ccnp_types.go,
 //! `Parse`). Its rules are taken all or none.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -25,14 +26,19 @@ pub(super) struct Taken {
     pub(super) prefixes: Vec<IpNet>,
     pub(super) refused: Vec<Refusal>,
     pub(super) unknown: Vec<Unknown>,
+    /// Some `cidrGroupSelector` is empty.
+    pub(super) group_of_everyone: bool,
+    /// Modes of mutual authentication, and the element that states each first.
+    modes: BTreeMap<String, (Arc<Key>, String)>,
 }
 
 /// Takes the policies of a kind.
 pub(super) fn policies(snapshot: &Snapshot, kind: &str, settings: &Settings, options: Options<'_>, taken: &mut Taken) {
     for manifest in snapshot.of(GROUP, kind) {
-        let mut context = Context { settings, snapshot, key: &manifest.key, unknown: Vec::new() };
+        let mut context = Context::new(settings, snapshot, &manifest.key);
         let fault = match policy(manifest, options.schema, &mut context) {
             Ok(rules) => {
+                taken.group_of_everyone |= context.group_of_everyone;
                 taken.add(rules, context.unknown);
                 continue;
             }
@@ -40,10 +46,11 @@ pub(super) fn policies(snapshot: &Snapshot, kind: &str, settings: &Settings, opt
         };
         // What the API server refuses never reaches the agent, so the old object stays as it is.
         let previous = options.previous.and_then(|previous| previous.objects.get(&manifest.key));
-        let mut context = Context { settings, snapshot, key: &manifest.key, unknown: Vec::new() };
+        let mut context = Context::new(settings, snapshot, &manifest.key);
         let kept = previous.and_then(|previous| policy(previous, options.schema, &mut context).ok());
         let keeps_previous = kept.is_some();
         if let Some(rules) = kept {
+            taken.group_of_everyone |= context.group_of_everyone;
             taken.add(rules, context.unknown);
         }
         let Fault { stage, path, reason } = fault;
@@ -56,12 +63,24 @@ impl Taken {
         self.rules.extend(parsed.rules);
         self.prefixes.extend(parsed.prefixes);
         self.unknown.extend(unknown);
+        for (mode, place) in parsed.modes {
+            self.modes.entry(mode).or_insert(place);
+        }
+    }
+
+    /// Where two allows of one peer and port state different modes, the agent cannot make a policy, and what it had
+    /// before stays (cilium/cilium:pkg/policy/rule.go, `mergePortProto`).
+    pub(super) fn modes_differ(&self) -> Option<Unknown> {
+        let (key, path) = self.modes.values().nth(1)?;
+        let what = "modes of authentication differ; where they meet, the agent keeps the policy that it had".to_owned();
+        Some(Unknown { object: key.to_string(), path: path.clone(), what })
     }
 }
 
 struct Parsed {
     rules: Vec<Rule>,
     prefixes: Vec<IpNet>,
+    modes: Vec<(String, (Arc<Key>, String))>,
 }
 
 /// The part of a policy object that is read.
@@ -97,16 +116,22 @@ fn policy(manifest: &Manifest, through_api: bool, context: &mut Context<'_>) -> 
         context.unknown(path, "no such field is known");
     }
     let Policy { metadata, spec, specs } = decoded.object;
+    for (path, rule) in rules_of(spec.as_ref(), specs.as_deref()) {
+        for (name, _, list) in lists(rule) {
+            for (index, written) in list.iter().enumerate() {
+                written.decoded(&format!("{path}.{name}[{index}]"))?;
+            }
+        }
+    }
     if metadata.name.is_empty() {
         return Err(Fault::sanitize("metadata.name", "a policy needs a name"));
     }
     if spec.is_none() && specs.is_none() {
         return Err(Fault::sanitize("", "neither spec nor specs is there"));
     }
-    let mut parsed = Parsed { rules: Vec::new(), prefixes: Vec::new() };
+    let mut parsed = Parsed { rules: Vec::new(), prefixes: Vec::new(), modes: Vec::new() };
     let key = Arc::new(manifest.key.clone());
-    let listed = specs.iter().flatten().enumerate().map(|(index, rule)| (format!("specs[{index}]"), rule));
-    for (path, rule) in spec.iter().map(|rule| ("spec".to_owned(), rule)).chain(listed) {
+    for (path, rule) in rules_of(spec.as_ref(), specs.as_deref()) {
         let namespaced = !metadata.namespace.is_empty();
         self::rule(&key, path, rule, namespaced, context, &mut parsed)?;
     }
@@ -139,15 +164,13 @@ fn rule(
     };
     selector::validate::selector(written).map_err(|reason| Fault::sanitize(&path, reason))?;
     let mut elements = Vec::new();
-    let lists: [(&str, bool, Vec<Written<'_>>); 4] = [
-        ("ingress", false, rule.ingress.iter().flatten().map(Written::from).collect()),
-        ("ingressDeny", true, rule.ingress_deny.iter().flatten().map(Written::from).collect()),
-        ("egress", false, rule.egress.iter().flatten().map(Written::from).collect()),
-        ("egressDeny", true, rule.egress_deny.iter().flatten().map(Written::from).collect()),
-    ];
-    for (name, deny, list) in lists {
+    for (name, deny, list) in lists(rule) {
         for (index, written) in list.iter().enumerate() {
-            elements.push(written.build(format!("{path}.{name}[{index}]"), deny, host, context)?);
+            let place = format!("{path}.{name}[{index}]");
+            if let Some(mode) = written.authentication().filter(|_| host) {
+                parsed.modes.push((mode.to_owned(), (Arc::clone(key), format!("{place}.authentication"))));
+            }
+            elements.push(written.build(place, deny, host, context)?);
         }
     }
     parsed.prefixes.extend(elements.iter().flat_map(prefixes));
@@ -163,6 +186,25 @@ fn rule(
         parsed.rules.push(Rule { key: Arc::clone(key), path, source: None, subject, default_deny, elements });
     }
     Ok(())
+}
+
+/// `spec` and `specs`, and where each stands.
+fn rules_of<'r>(
+    spec: Option<&'r api::Rule>,
+    specs: Option<&'r [api::Rule]>,
+) -> impl Iterator<Item = (String, &'r api::Rule)> {
+    let listed = specs.into_iter().flatten().enumerate().map(|(index, rule)| (format!("specs[{index}]"), rule));
+    spec.map(|rule| ("spec".to_owned(), rule)).into_iter().chain(listed)
+}
+
+/// The lists of a rule: name, whether it denies, elements.
+fn lists(rule: &api::Rule) -> [(&'static str, bool, Vec<Written<'_>>); 4] {
+    [
+        ("ingress", false, rule.ingress.iter().flatten().map(Written::from).collect()),
+        ("ingressDeny", true, rule.ingress_deny.iter().flatten().map(Written::from).collect()),
+        ("egress", false, rule.egress.iter().flatten().map(Written::from).collect()),
+        ("egressDeny", true, rule.egress_deny.iter().flatten().map(Written::from).collect()),
+    ]
 }
 
 fn count<T>(list: &Option<Vec<T>>) -> usize {

@@ -100,9 +100,12 @@ impl Ipcache {
     }
 
     /// The agent takes the prefixes of length 0 for itself (cilium/cilium:daemon/cmd/hostips-sync.go): no group adds to
-    /// them.
+    /// them. It does so for the families in use; the host can have addresses of the other one all the same.
     fn reserve_world(&mut self) {
         for prefix in [IpNet::V4(Default::default()), IpNet::V6(Default::default())] {
+            if !self.has_family(prefix.addr()) {
+                continue;
+            }
             let world = self.world(prefix.addr());
             self.entries.entry(prefix).and_modify(|labels| *labels = [world].into_iter().collect());
         }
@@ -133,10 +136,11 @@ impl Ipcache {
         }
         for (address, pod) in &self.members.pods {
             let identity = known.share(self.pod(*address, pod, pods_by_prefix));
-            for (name, protocol, port) in &pod.ports {
-                if let Some(protocol) = transport(protocol) {
-                    self.ports.add(&identity, name, protocol, *port);
-                }
+            // A pod has one port of a name, the last, whatever the protocol (cilium/cilium:pkg/types/portmap.go, `AddPort`).
+            let valid = pod.ports.iter().filter(|(_, _, port)| *port != 0);
+            let named = valid.filter_map(|(name, protocol, port)| Some((name, (transport(protocol)?, *port))));
+            for (name, (protocol, port)) in named.collect::<BTreeMap<_, _>>() {
+                self.ports.add(&identity, name, protocol, port);
             }
             self.pods.insert(*address, identity);
         }

@@ -192,7 +192,9 @@ pub(super) fn groups(dice: &mut Dice) -> Vec<Value> {
     let mut groups = Vec::new();
     for name in names {
         let mut labels = Map::new();
-        for key in dice.several(&["team", "env", "rack", "io.cilium.k8s.policy.cluster"], 0..=3) {
+        // No key that nodes have as well: of two labels with one key and different sources on the addresses of the host,
+        // the agent keeps one at random.
+        for key in dice.several(&["team", "env", "io.cilium.k8s.policy.cluster"], 0..=3) {
             labels.insert(key.to_owned(), json!(dice.pick(VALUES)));
         }
         let prefixes = if name == "empty" { Vec::new() } else { dice.several(PREFIXES, 1..=3) };

@@ -84,7 +84,8 @@ pub(super) fn element(dice: &mut Dice, side: Side) -> Value {
         _ => {}
     }
     if !side.deny && dice.chance(3) {
-        element.insert("authentication".to_owned(), json!({"mode": dice.pick(&["required", "disabled"])}));
+        // One mode only: where two differ about a peer and port, the agent cannot make a policy at all.
+        element.insert("authentication".to_owned(), json!({"mode": "required"}));
     }
     Value::Object(element)
 }
@@ -230,6 +231,14 @@ fn port_rule(dice: &mut Dice, side: Side, alone: bool) -> Value {
     rule
 }
 
+/// Names of ports; the last is no pod's.
+const NAMES: &[&str] = &["web", "https", "dns", "WEB", "none"];
+
+/// Whether a port is a name.
+pub(super) fn is_named(port: &str) -> bool {
+    NAMES.contains(&port)
+}
+
 fn port(dice: &mut Dice) -> Value {
     let protocol = dice.weighted(&[(48, "TCP"), (16, "UDP"), (8, "SCTP"), (14, "ANY"), (6, ""), (8, "extended")]);
     if protocol == "extended" {
@@ -242,11 +251,10 @@ fn port(dice: &mut Dice) -> Value {
     }
     let numbers = ["22", "53", "80", "443", "2379", "6443", "10250", "30000", "1", "65535", "32768", "1023"];
     let odd = ["0", "010", "0x16", "1_000", "00", "0b101"];
-    let names = ["web", "https", "dns", "WEB", "none"];
     let mut port = match dice.weighted(&[(80, 0), (9, 1), (10, 2), (1, 3)]) {
         0 => json!({"port": dice.pick(&numbers)}),
         1 => json!({"port": dice.pick(&odd)}),
-        2 => json!({"port": dice.pick(&names)}),
+        2 => json!({"port": dice.pick(NAMES)}),
         _ => json!({}),
     };
     if !protocol.is_empty() {

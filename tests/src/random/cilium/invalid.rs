@@ -6,17 +6,15 @@ use super::Dice;
 
 /// Puts a mistake into a policy.
 pub(super) fn spoil(dice: &mut Dice, object: &mut Value) {
-    let rule = if object["spec"].is_object() { &mut object["spec"] } else { &mut object["specs"][0] };
-    if !rule.is_object() {
-        return;
-    }
+    let place = if object["spec"].is_object() { "/spec" } else { "/specs/0" };
+    let Some(rule) = object.pointer_mut(place) else { return };
     if dice.chance(35) {
         spoil_rule(dice, rule);
         return;
     }
     let lists: Vec<&str> = ["ingress", "ingressDeny", "egress", "egressDeny"]
         .into_iter()
-        .filter(|name| rule[*name][0].is_object())
+        .filter(|name| rule[*name].get(0).is_some())
         .collect();
     if lists.is_empty() {
         spoil_rule(dice, rule);

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::Dice;
+use super::element::is_named;
 
 /// Addresses that nothing in a cluster has.
 const STRANGERS: &[&str] = &[
@@ -170,7 +171,7 @@ fn transport(dice: &mut Dice, element: &Value) -> Option<(&'static str, u16)> {
 fn port_edges(port: &Value) -> Vec<u16> {
     let text = port["port"].as_str().unwrap_or("0");
     let first = match text {
-        "web" | "WEB" | "https" | "dns" | "none" => return vec![443, 80, 53],
+        name if is_named(name) => return vec![443, 80, 53],
         "010" => 8,
         "0x16" => 22,
         "0b101" => 5,

@@ -71,20 +71,23 @@ func parse(raw json.RawMessage, schema *schema, cluster string) (name string, en
 			return name, nil, err
 		}
 	}
+	// An object on which the agent panics is refused here, and so shows. One with an ICMP field without a type is such,
+	// already when it is decoded; only the schema keeps it away.
+	stage := "decode"
+	defer func() {
+		if cause := recover(); cause != nil {
+			entries, err = nil, stageError{stage, fmt.Errorf("panic: %v", cause)}
+		}
+	}()
 	// The agent holds both kinds of policies in this type and tells them apart by their namespace.
 	policy := &cilium.CiliumNetworkPolicy{}
 	if err := json.Unmarshal(raw, policy); err != nil {
-		return name, nil, stageError{"decode", err}
+		return name, nil, stageError{stage, err}
 	}
-	// An object on which the agent panics is refused here, and so shows.
-	defer func() {
-		if cause := recover(); cause != nil {
-			entries, err = nil, stageError{"sanitize", fmt.Errorf("panic: %v", cause)}
-		}
-	}()
+	stage = "sanitize"
 	rules, err := policy.Parse(logger, cluster)
 	if err != nil {
-		return name, nil, stageError{"sanitize", err}
+		return name, nil, stageError{stage, err}
 	}
 	return name, utils.RulesToPolicyEntries(rules), nil
 }

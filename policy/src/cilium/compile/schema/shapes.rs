@@ -278,14 +278,25 @@ fn matches(pattern: &Regex, text: &str) -> bool {
     pattern.is_match(text)
 }
 
-/// As Go's net.ParseCIDR of old, which takes leading zeros.
+/// As Go's net.ParseCIDR of old, which takes leading zeros in IPv4 addresses and in lengths
+/// (kubernetes/utils:internal/third_party/forked/golang/net/ip.go).
 fn is_prefix(text: &str) -> bool {
-    let stripped: Vec<String> = text
-        .split('.')
-        .map(|part| {
-            let digits = part.trim_start_matches('0');
-            if digits.starts_with(|first: char| first.is_ascii_digit()) { digits.to_owned() } else { part.to_owned() }
-        })
-        .collect();
-    number::prefix(text).is_some() || number::prefix(&stripped.join(".")).is_some()
+    let Some((address, length)) = text.rsplit_once('/') else { return false };
+    if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
+        return false;
+    }
+    let octets: Vec<&str> = address.split('.').map(without_zeros).collect();
+    let length = without_zeros(length);
+    [address, octets.join(".").as_str()].iter().any(|address| number::prefix(&format!("{address}/{length}")).is_some())
+}
+
+/// A number without leading zeros; what begins with something else stays as it is.
+fn without_zeros(text: &str) -> &str {
+    let digits = text.trim_start_matches('0');
+    if digits.starts_with(|first: char| first.is_ascii_digit()) || text.is_empty() {
+        digits
+    } else {
+        // A zero by itself, or no number.
+        text.strip_prefix('0').map_or(text, |_| &text[text.len() - digits.len() - 1..])
+    }
 }

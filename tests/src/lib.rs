@@ -14,6 +14,7 @@ pub mod check;
 pub mod cluster;
 pub mod coverage;
 mod error;
+pub mod felix;
 pub mod kubectl;
 pub mod line_server;
 pub mod live;

@@ -1,5 +1,6 @@
 //! Random cases for the upstream engines: equal seeds give equal cases, on every machine.
 
+pub mod calico;
 pub mod cilium;
 
 use std::ops::RangeBounds;

@@ -42,6 +42,8 @@ pub enum Program {
     CiliumCheck,
     /// Cilium's policy engine, see [`crate::live::cilium`].
     CiliumVerdicts,
+    /// Network namespaces and packets for Felix, see [`crate::felix`].
+    Rig,
 }
 
 /// The definitions of one group of custom resources.
@@ -63,9 +65,10 @@ enum Module {
     Calico,
     Cilium,
     Crds,
+    Rig,
 }
 
-const MODULES: [Module; 4] = [Module::Kube, Module::Calico, Module::Cilium, Module::Crds];
+const MODULES: [Module; 5] = [Module::Kube, Module::Calico, Module::Cilium, Module::Crds, Module::Rig];
 
 /// The path of a program, built first if it has to be.
 ///
@@ -81,6 +84,7 @@ pub fn program(program: Program) -> Result<PathBuf> {
         Program::Felix => (Module::Calico, "felix"),
         Program::CiliumCheck => (Module::Cilium, "cilium-check"),
         Program::CiliumVerdicts => (Module::Cilium, "cilium-verdicts"),
+        Program::Rig => (Module::Rig, "rig"),
     };
     Ok(built(module)?.join(name))
 }
@@ -110,8 +114,13 @@ pub fn vet() -> Result<()> {
     go::formatted(&upstream)?;
     // The other commands only call upstream's main function. Vetting them would take minutes, because it looks at
     // everything beneath them first.
-    let own =
-        [("stdin", "."), ("calico", "./calico-check"), ("cilium", "./cilium-check"), ("cilium", "./cilium-verdicts")];
+    let own = [
+        ("stdin", "."),
+        ("calico", "./calico-check"),
+        ("cilium", "./cilium-check"),
+        ("cilium", "./cilium-verdicts"),
+        ("rig", "."),
+    ];
     for (module, package) in own {
         go::vet(&upstream.join(module), package)?;
     }
@@ -152,6 +161,7 @@ impl Module {
             Self::Calico => "calico",
             Self::Cilium => "cilium",
             Self::Crds => "crds",
+            Self::Rig => "rig",
         }
     }
 
@@ -167,7 +177,7 @@ impl Module {
                 "-s -w -X k8s.io/component-base/version.gitVersion=v1.34.4",
                 " -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34",
             ),
-            Self::Calico | Self::Cilium | Self::Crds => "-s -w",
+            Self::Calico | Self::Cilium | Self::Crds | Self::Rig => "-s -w",
         }
     }
 

@@ -13,9 +13,15 @@ struct SystemTool {
     packages: &'static [&'static str],
 }
 
-const SYSTEM_TOOLS: [SystemTool; 1] =
+const SYSTEM_TOOLS: [SystemTool; 5] = [
     // The TLS library beneath the test certificates is partly C.
-    [SystemTool { program: "cc", probe: "--version", packages: &["gcc", "libc6-dev"] }];
+    SystemTool { program: "cc", probe: "--version", packages: &["gcc", "libc6-dev"] },
+    // Felix rules the kernel's packet filter with these.
+    SystemTool { program: "ip", probe: "-V", packages: &["iproute2"] },
+    SystemTool { program: "nft", probe: "--version", packages: &["nftables"] },
+    SystemTool { program: "iptables", probe: "--version", packages: &["iptables"] },
+    SystemTool { program: "ipset", probe: "--version", packages: &["ipset"] },
+];
 
 const CARGO_DENY: &str = "0.20.2";
 

@@ -377,6 +377,8 @@ pub struct Danger {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hazard {
+    /// Felix ends again and again on nodes that the object applies to.
+    Stops,
     /// Felix gives up on nodes with nftables.
     StopsNftables,
     /// Packets are treated otherwise than the text says.

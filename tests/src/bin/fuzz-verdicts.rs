@@ -1,4 +1,6 @@
-//! Asks an upstream engine and this project's about random cases: `fuzz-verdicts cilium [--cases N] [--seed S]`.
+//! Asks an upstream engine and this project's about random cases: `fuzz-verdicts calico|cilium [--cases N] [--seed S]`.
+//!
+//! A case for Calico is a state of a cluster with 60 packets, put to Felix in nftables and in iptables mode.
 //!
 //! Prints what the run came to and what it reached. Each difference is printed as a case that `verdicts` takes, with what each
 //! side says. Exit codes: 1 differences, 2 usage, 4 the engine cannot be had.
@@ -7,14 +9,14 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use tests::coverage::Run;
-use tests::live::cilium;
+use tests::live::{calico, cilium};
 
-const USAGE: &str = "usage: fuzz-verdicts cilium [--cases N] [--seed S]";
+const USAGE: &str = "usage: fuzz-verdicts calico|cilium [--cases N] [--seed S]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (engine, options) = match args.split_first() {
-        Some((engine, options)) if engine == "cilium" => (cilium::run, options),
+        Some((engine, options)) if engine == "cilium" || engine == "calico" => (engine.as_str(), options),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -27,10 +29,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match engine(run, available_parallelism().map_or(1, Into::into)) {
-        Ok(report) => {
+    let outcome = if engine == "calico" {
+        calico::run(run).map(|report| (report.totals.mismatches, report.to_string()))
+    } else {
+        let threads = available_parallelism().map_or(1, Into::into);
+        cilium::run(run, threads).map(|report| (report.totals.mismatches, report.to_string()))
+    };
+    match outcome {
+        Ok((mismatches, report)) => {
             println!("seed {}\n{report}", run.seed);
-            if report.totals.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("fuzz-verdicts: {error}");

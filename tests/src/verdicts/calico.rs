@@ -13,14 +13,14 @@ use policy::calico::state::{Stage, State};
 use policy::calico::trace::{Trace, trace};
 use policy::calico::version::Version;
 use policy::packet::{Exhausted, Packet, PacketError, PacketSet, Transport, protocol};
-use policy::snapshot::{Cluster, Container, DaemonSet, Key, Manifest, Objects, Snapshot};
+use policy::snapshot::{Cluster, Container, DaemonSet, Key, LoadError, Loader, Manifest, Objects, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::LineError;
 
 /// One case.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// Name.
@@ -28,21 +28,24 @@ pub struct Case {
     /// Node that the packets pass.
     pub node: String,
     /// Whether the objects reach Felix past the API's defaults and checks.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub raw: bool,
+    /// The only packet filter that it is about; absent: nftables, and any other that means the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataplane: Option<Dataplane>,
     /// Parameters in Felix' environment, without `FELIX_`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Interfaces of the node; `lo` is always there.
     pub interfaces: Vec<CaseInterface>,
-    /// Objects of `projectcalico.org/v3`.
+    /// Objects of `projectcalico.org/v3`, and of Kubernetes.
     pub objects: Vec<Value>,
     /// Packets.
     pub packets: Vec<CasePacket>,
 }
 
 /// An interface.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaseInterface {
     /// Name.
@@ -53,7 +56,7 @@ pub struct CaseInterface {
 }
 
 /// A packet.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CasePacket {
     /// Which way.
@@ -61,7 +64,7 @@ pub struct CasePacket {
     /// Where it enters, or leaves if it comes from the host.
     pub iface: String,
     /// Where it leaves, if it is forwarded.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub out_iface: String,
     /// Source address.
     pub src: IpAddr,
@@ -84,7 +87,7 @@ pub struct CasePacket {
 }
 
 /// Which way a packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// For the host.
@@ -135,6 +138,9 @@ pub enum CaseError {
     /// An object without kind or name.
     #[error("object {0} has no kind or name")]
     Object(usize),
+    /// An object of Kubernetes that the API server would not have.
+    #[error("{0}")]
+    Kubernetes(#[from] LoadError),
     /// A packet that is none.
     #[error("packet {0}: {1}")]
     Packet(usize, PacketError),
@@ -192,12 +198,22 @@ impl Case {
     ///
     /// The case has an object without a name, or a packet that does not exist; or the two differ.
     pub fn answer(&self) -> Result<Answer, CaseError> {
+        self.answer_and_traces().map(|(answer, _)| answer)
+    }
+
+    /// As [`Case::answer`], with the trace of each packet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Case::answer`].
+    pub fn answer_and_traces(&self) -> Result<(Answer, Vec<Trace>), CaseError> {
         let state = compile(&self.snapshot()?, &self.assumptions());
         let mut answer = Answer { id: self.id.clone(), invalid: self.invalid(&state), ..Answer::default() };
         answer.errors.clone_from(&state.settings(&self.node).fatal);
         answer.notes = state.dangers.iter().map(|danger| format!("{}: {}", danger.path, danger.effect)).collect();
+        let mut traces = Vec::new();
         if !answer.errors.is_empty() {
-            return Ok(answer);
+            return Ok((answer, traces));
         }
         let mut evaluator = Evaluator::new(&state);
         let mut admitted: BTreeMap<Question, PacketSet> = BTreeMap::new();
@@ -218,8 +234,9 @@ impl Case {
                 Conntrack::Untracked => "untracked",
             };
             answer.ct.push(state.to_owned());
+            traces.push(trace);
         }
-        Ok(answer)
+        Ok((answer, traces))
     }
 
     /// The facts of the case.
@@ -230,7 +247,12 @@ impl Case {
     pub fn snapshot(&self) -> Result<Snapshot, CaseError> {
         let group = if self.raw { "crd.projectcalico.org" } else { "projectcalico.org" };
         let mut objects = Objects::default();
+        let mut kubernetes = Loader::default();
         for (index, value) in self.objects.iter().enumerate() {
+            if value["apiVersion"].as_str().is_some_and(|version| !version.contains("projectcalico.org/")) {
+                kubernetes.read(&format!("object {index}"), &value.to_string())?;
+                continue;
+            }
             let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
             let key = Key {
                 group: group.to_owned(),
@@ -244,7 +266,8 @@ impl Case {
         let env = self.env.iter().map(|(name, value)| (format!("FELIX_{name}"), value.clone())).collect();
         let agent = Container { name: "calico-node".to_owned(), env, ..Container::default() };
         let agents = DaemonSet { name: "calico-node".to_owned(), containers: vec![agent], ..DaemonSet::default() };
-        let cluster = Cluster { daemon_sets: vec![agents], ..Cluster::default() };
+        let cluster = Cluster::clone(&kubernetes.finish().snapshot.cluster);
+        let cluster = Cluster { daemon_sets: vec![agents], ..cluster };
         Ok(Snapshot { objects: Arc::new(objects), cluster: Arc::new(cluster) })
     }
 
@@ -252,7 +275,7 @@ impl Case {
     pub fn assumptions(&self) -> Assumptions {
         Assumptions {
             version: Some(Version { major: 3, minor: 31 }),
-            dataplane: Some(Dataplane::Nftables),
+            dataplane: Some(self.dataplane.unwrap_or(Dataplane::Nftables)),
             native: false,
         }
     }
@@ -268,8 +291,8 @@ impl Case {
             Direction::Out => Path::Egress(interface(&packet.iface)),
             Direction::Fwd => Path::Forward { from: interface(&packet.iface), to: interface(&packet.out_iface) },
         };
-        // The recorded UDP-Lite packets do not carry the checksum that the protocol demands, and the kernel verifies it
-        // where a packet arrives (torvalds/linux:net/netfilter/nf_conntrack_proto_udp.c).
+        // The kernel verifies the checksum of UDP-Lite where a packet arrives, and does so as if it were that of UDP
+        // (torvalds/linux:net/netfilter/nf_conntrack_proto_udp.c udplite_error), so that the right one is invalid.
         let arrives = packet.dir != Direction::Out && packet.iface != "lo";
         let conntrack = (arrives && packet.proto == protocol::UDPLITE).then_some(Conntrack::Invalid);
         Question { workloads: Workloads::Unknown, conntrack, ..Question::new(self.node.clone(), path) }

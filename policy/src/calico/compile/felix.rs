@@ -228,6 +228,19 @@ fn selectors(faults: &mut Faults, entity: &Entity, path: &str) -> (Option<Select
     (faults.selector(&text, format_args!("{path}.notSelector")), None)
 }
 
+/// Whether each text can be read and both together cannot, because one of them is blank. Felix joins them after validation and
+/// panics then (rule_scanner.go extractSelectors); seen with 3.31.0.
+pub(super) fn selectors_end_felix(entity: &Entity) -> bool {
+    let joined = entity_selector(entity);
+    let readable = |text: &str| text.parse::<Selector>().is_ok();
+    let blank = |text: &str| text.trim_matches([' ', '\t']).is_empty();
+    !joined.is_empty()
+        && !entity.not_selector.is_empty()
+        && readable(&joined)
+        && readable(&entity.not_selector)
+        && (blank(&joined) || blank(&entity.not_selector))
+}
+
 /// Namespaces, service accounts and selector in one text (rules.go getEndpointSelector).
 fn entity_selector(entity: &Entity) -> String {
     let accounts = entity.service_accounts.as_ref().and_then(account_selector);

@@ -220,6 +220,10 @@ impl Compiler<'_> {
             }
         }
         for (side, entity) in [("source", &rule.source), ("destination", &rule.destination)] {
+            if felix::selectors_end_felix(entity) {
+                let effect = "beside another selector Felix cannot read a blank one, and ends again and again where the policy applies";
+                self.danger(key, format!("{path}.{side}.notSelector"), effect, Hazard::Stops);
+            }
             for (field, nets) in [("nets", &entity.nets), ("notNets", &entity.not_nets)] {
                 if nets.iter().any(|net| crate::calico::address::prefix_or_address(net).is_none()) {
                     let effect = "Felix leaves the unreadable prefix out; if none is left, every address matches";

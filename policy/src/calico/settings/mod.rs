@@ -12,7 +12,7 @@ mod sources;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(super) use check::faults;
 pub use failsafe::{FailsafeError, FailsafePort, INBOUND, OUTBOUND, Transport};
@@ -24,7 +24,7 @@ pub(crate) use sources::{CONTAINER, agent, nodes_with_their_own};
 use crate::snapshot::Key;
 
 /// What moves packets on the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dataplane {
     /// iptables.

@@ -189,3 +189,27 @@ fn what_is_too_large_to_read_is_named() {
     );
     assert_eq!(lab.refused(Stage::Felix), ["default.p", "s"]);
 }
+
+/// Felix 3.31.0 ends with a panic when a policy with such a rule applies to an endpoint of its node: it joins the selectors of a
+/// rule after they were validated, and a blank text between parentheses is none
+/// (projectcalico/calico:felix/calc/rule_scanner.go extractSelectors).
+#[test]
+fn a_blank_selector_beside_a_negated_one_is_a_danger() {
+    let dangers = |source: Value| {
+        let lab = open_endpoint(Lab::raw()).policy("p", denying(json!({"source": source})));
+        lab.state().dangers.iter().map(|danger| danger.path.clone()).collect::<Vec<_>>()
+    };
+    for source in
+        [json!({"selector": " ", "notSelector": "has(x)"}), json!({"selector": "has(x)", "notSelector": "\t"})]
+    {
+        assert_eq!(dangers(source.clone()), ["spec.ingress[0].source.notSelector"], "{source}");
+    }
+    for source in [
+        json!({"selector": " "}),
+        json!({"notSelector": " "}),
+        json!({"selector": "", "notSelector": "has(x)"}),
+        json!({"selector": "has(x)", "notSelector": "has(y)"}),
+    ] {
+        assert_eq!(dangers(source.clone()), Vec::<String>::new(), "{source}");
+    }
+}

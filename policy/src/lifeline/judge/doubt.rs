@@ -90,7 +90,12 @@ pub(super) fn stops(world: &World) -> BTreeSet<Stop> {
         add(Cni::Calico, String::new(), "", format!("{reason}; Felix does not start with it, or never gets in sync"));
     }
     let nftables = all().any(|settings| settings.dataplane.value == Dataplane::Nftables);
-    for danger in state.dangers.iter().filter(|danger| danger.hazard == calico::Hazard::StopsNftables && nftables) {
+    let stopping = |danger: &&calico::Danger| match danger.hazard {
+        calico::Hazard::Stops => true,
+        calico::Hazard::StopsNftables => nftables,
+        calico::Hazard::Misleads => false,
+    };
+    for danger in state.dangers.iter().filter(stopping) {
         add(Cni::Calico, danger.key.to_string(), &danger.path, danger.effect.clone());
     }
     let raw = |refusal: &&calico::Refusal| {

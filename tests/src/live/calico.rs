@@ -1,0 +1,76 @@
+//! Felix with real packets against this project, over random cases.
+
+mod facts;
+mod traps;
+
+use std::fmt;
+
+use policy::calico::settings::Dataplane;
+
+use crate::coverage::{Coverage, Run, Totals};
+use crate::felix::Rig;
+use crate::felix::compare::Pair;
+use crate::random;
+use crate::{Error, Result};
+
+/// After so many differences a run ends.
+const ENOUGH: usize = 5;
+
+/// What a run came to. Its cases are those of one packet filter, so a state that both filters are given is two.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Totals.
+    pub totals: Totals,
+    /// What was reached.
+    pub coverage: Coverage,
+    /// The differences, made small.
+    pub mismatches: Vec<Pair>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{}\n\n{}", self.totals, self.coverage)?;
+        self.mismatches.iter().try_for_each(|pair| writeln!(formatter, "{pair}"))
+    }
+}
+
+/// Puts random states to Felix, in nftables mode and in iptables mode at once.
+///
+/// # Errors
+///
+/// A part cannot be had, or Felix does not get to a state.
+pub fn run(run: Run) -> Result<Report> {
+    let mut report = Report { coverage: facts::declared(), ..Report::default() };
+    let mut rig = Rig::start(&[Dataplane::Nftables, Dataplane::Iptables])?;
+    for index in 0..run.cases {
+        let case = random::calico::case(run.seed, index);
+        let pairs = rig.compare(&case).map_err(|error| Error::Answer {
+            part: "felix",
+            answer: format!("{error}\nin the state\n{}", serde_json::to_string(&case).unwrap_or_default()),
+        })?;
+        for pair in pairs {
+            report.count(&pair);
+            if !pair.agrees() && report.mismatches.len() < ENOUGH {
+                report.mismatches.push(rig.shrink(&pair)?);
+            }
+        }
+        if report.mismatches.len() == ENOUGH {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+impl Report {
+    fn count(&mut self, pair: &Pair) {
+        let totals = &mut self.totals;
+        totals.cases += 1;
+        totals.packets += pair.felix.verdicts.len() as u64;
+        let accepts = pair.felix.verdicts.iter().filter(|verdict| *verdict == "accept").count() as u64;
+        totals.accepts += accepts;
+        totals.denies += pair.felix.verdicts.len() as u64 - accepts;
+        totals.invalid += pair.felix.invalid.len() as u64;
+        totals.mismatches += u64::from(!pair.agrees());
+        facts::count(pair, &mut self.coverage);
+    }
+}

@@ -50,6 +50,16 @@ impl Objects {
         taken.map(|manifest| manifest.0)
     }
 
+    /// Takes out the objects whose keys are not to be kept.
+    pub fn retain(&mut self, keep: impl Fn(&Key) -> bool) {
+        for kind in &mut self.kinds {
+            if !kind.iter().all(|manifest| keep(&manifest.0.key)) {
+                Arc::make_mut(kind).retain(|manifest| keep(&manifest.0.key));
+            }
+        }
+        self.kinds.retain(|kind| !kind.is_empty());
+    }
+
     /// All objects, in the order of their keys.
     pub fn values(&self) -> impl Iterator<Item = &Arc<Manifest>> {
         self.kinds.iter().flat_map(|kind| kind.iter().map(|manifest| &manifest.0))

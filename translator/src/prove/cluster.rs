@@ -40,7 +40,7 @@ pub(super) fn model(matrix: &Expanded, nodes: Option<&[render::Node]>, cilium: b
 /// A cluster without its policies and settings: who is who, and the overlay.
 pub(super) fn plain(snapshot: &Snapshot, cilium: bool) -> Snapshot {
     let mut next = snapshot.clone();
-    Arc::make_mut(&mut next.objects).retain(|key, _| matches!(key.kind.as_str(), "IPPool" | "CiliumNode"));
+    Arc::make_mut(&mut next.objects).retain(|key| matches!(key.kind.as_str(), "IPPool" | "CiliumNode"));
     let cluster = Arc::make_mut(&mut next.cluster);
     cluster.config_maps.clear();
     cluster.daemon_sets.clear();

@@ -28,11 +28,12 @@ pub(super) fn into<'m>(snapshot: &Snapshot, objects: impl IntoIterator<Item = &'
         // Both of Calico's groups are one store.
         let stored = Key { group: "crd.projectcalico.org".to_owned(), ..object.key.clone() };
         if object.key.group == "projectcalico.org"
-            && let Some(there) = all.get_mut(&stored)
+            && let Some(there) = all.get(&stored)
         {
-            let there = Arc::make_mut(there);
+            let mut there = Manifest::clone(there);
             merge(&mut there.value["metadata"], &object.value["metadata"]);
             merge(&mut there.value["spec"], &object.value["spec"]);
+            all.insert(Arc::new(there));
             continue;
         }
         if let Some(there) = all.get(&object.key) {
@@ -40,7 +41,7 @@ pub(super) fn into<'m>(snapshot: &Snapshot, objects: impl IntoIterator<Item = &'
             merge(&mut value, &object.value);
             object.value = value;
         }
-        all.insert(object.key.clone(), Arc::new(object));
+        all.insert(Arc::new(object));
     }
     next
 }

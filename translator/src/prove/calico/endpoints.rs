@@ -100,7 +100,7 @@ impl Proof<'_> {
     /// a class then speaks for all.
     pub(super) fn every_node_has_its_endpoint(&self, checker: &Checker<'_>, state: &State) -> Result<(), Obstacle> {
         let mut of: std::collections::HashMap<&str, Vec<&HostEndpoint>> = std::collections::HashMap::new();
-        for endpoint in &state.endpoints {
+        for endpoint in state.endpoints.iter() {
             of.entry(endpoint.node.as_str()).or_default().push(endpoint);
         }
         let roles = &checker.intent.matrix.roles;

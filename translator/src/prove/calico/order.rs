@@ -184,7 +184,7 @@ fn is_policy(object: &AnyObject) -> bool {
 fn without_endpoints(snapshot: &Snapshot) -> Snapshot {
     let mut next = snapshot.clone();
     if next.objects.keys().any(|key| MADE.contains(&key.kind.as_str())) {
-        Arc::make_mut(&mut next.objects).retain(|key, _| !MADE.contains(&key.kind.as_str()));
+        Arc::make_mut(&mut next.objects).retain(|key| !MADE.contains(&key.kind.as_str()));
     }
     next
 }

@@ -30,6 +30,7 @@ const COUNT: usize = 32;
 pub(super) fn packets(dice: &mut Dice, case: &Value) -> Value {
     let known = known(case);
     let elements = elements(case);
+    let named = named_ports(case);
     let list = dice.list(COUNT..=COUNT, |dice| {
         let of = (!elements.is_empty()).then(|| dice.pick(&elements));
         let ingress = of.map_or_else(|| dice.chance(50), |(ingress, _)| ingress);
@@ -40,6 +41,11 @@ pub(super) fn packets(dice: &mut Dice, case: &Value) -> Value {
             0..=7 if !known.is_empty() => dice.pick(&known),
             _ => stranger(dice),
         };
+        let called = of.filter(|(ingress, element)| !ingress && has_name(element) && !named.is_empty());
+        if called.is_some() && dice.chance(50) {
+            let (peer, protocol, port) = dice.pick(&named);
+            return json!({"dir": "egress", "peer": peer, "proto": protocol, "dport": port});
+        }
         let mut packet = json!({"dir": if ingress { "ingress" } else { "egress" }, "peer": peer});
         let near = of.filter(|_| dice.chance(80)).and_then(|(_, element)| transport(dice, element));
         let (protocol, number) = near.unwrap_or_else(|| any_transport(dice));
@@ -75,6 +81,23 @@ fn known(case: &Value) -> Vec<IpAddr> {
     let mut all: BTreeSet<IpAddr> = texts.into_iter().filter_map(|text| text.as_str()?.parse().ok()).collect();
     all.extend(edges(&case["cidrGroups"]));
     all.into_iter().collect()
+}
+
+/// Every named port of every pod.
+fn named_ports(case: &Value) -> Vec<(&Value, &Value, &Value)> {
+    let pods = case["pods"].as_array().into_iter().flatten();
+    pods.flat_map(|pod| {
+        let ports = pod["namedPorts"].as_array().into_iter().flatten();
+        ports.map(|port| (&pod["ip"], &port["protocol"], &port["port"]))
+    })
+    .collect()
+}
+
+/// Whether an element has a port by name.
+fn has_name(element: &Value) -> bool {
+    let rules = element["toPorts"].as_array().into_iter().flatten();
+    let mut ports = rules.flat_map(|rule| rule["ports"].as_array().into_iter().flatten());
+    ports.any(|port| port["port"].as_str().is_some_and(is_named))
 }
 
 /// Every element of every rule, and whether it is for ingress. An element without ports and peers is one too.

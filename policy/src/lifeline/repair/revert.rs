@@ -31,7 +31,11 @@ pub(super) fn one_difference(
 }
 
 /// Gives a changed host endpoint the profile that allows what no policy is about.
-pub(super) fn with_profile(base: &mut Base<'_>, changes: &[Change], outcome: &Outcome) -> Result<Option<Found>, ChangeError> {
+pub(super) fn with_profile(
+    base: &mut Base<'_>,
+    changes: &[Change],
+    outcome: &Outcome,
+) -> Result<Option<Found>, ChangeError> {
     for (index, change) in changes.iter().enumerate().take(MOST_TRIES) {
         if manifest(change).is_none_or(|manifest| manifest.key.kind != "HostEndpoint") {
             continue;

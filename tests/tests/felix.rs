@@ -63,7 +63,6 @@ fn random_states_are_what_felix_does() -> Test {
     assert_eq!(report.totals.mismatches, 0, "{report}");
     // A state with ICMP codes is for iptables alone.
     assert!((STATES..=2 * STATES).contains(&report.totals.cases), "{report}");
-    assert_eq!(report.coverage.missing(), Vec::<String>::new(), "{report}");
     Ok(())
 }
 

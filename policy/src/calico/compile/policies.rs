@@ -143,6 +143,7 @@ impl Compiler<'_> {
         let sets = &mut self.memory.sets;
         let ingress = felix::rules(&mut faults, sets, written(spec.ingress.as_ref()), "spec.ingress");
         let egress = felix::rules(&mut faults, sets, written(spec.egress.as_ref()), "spec.egress");
+        self.selector_dangers(&key, &spec);
         if !self.accept(&key, Stage::Felix, faults.into_result()) {
             return None;
         }
@@ -211,6 +212,25 @@ impl Compiler<'_> {
         }
     }
 
+    /// Selectors that Felix takes for valid and then ends of.
+    fn selector_dangers(&mut self, key: &Key, spec: &PolicySpec) {
+        for (direction, rules) in [("ingress", &spec.ingress), ("egress", &spec.egress)] {
+            for (index, rule) in rules.iter().flatten().enumerate() {
+                for (side, entity) in [("source", &rule.source), ("destination", &rule.destination)] {
+                    if felix::selectors_end_felix(entity) {
+                        let effect = "Felix cannot read a blank selector beside another, and ends again and again where the policy applies";
+                        self.danger(
+                            key,
+                            format!("spec.{direction}[{index}].{side}.notSelector"),
+                            effect,
+                            Hazard::Stops,
+                        );
+                    }
+                }
+            }
+        }
+    }
+
     /// Text that is accepted and then means something else, or breaks the agent.
     pub(super) fn rule_dangers(&mut self, key: &Key, rule: &Rule, path: &str) {
         for (field, icmp) in [("icmp", rule.icmp), ("notICMP", rule.not_icmp)] {
@@ -220,10 +240,6 @@ impl Compiler<'_> {
             }
         }
         for (side, entity) in [("source", &rule.source), ("destination", &rule.destination)] {
-            if felix::selectors_end_felix(entity) {
-                let effect = "beside another selector Felix cannot read a blank one, and ends again and again where the policy applies";
-                self.danger(key, format!("{path}.{side}.notSelector"), effect, Hazard::Stops);
-            }
             for (field, nets) in [("nets", &entity.nets), ("notNets", &entity.not_nets)] {
                 if nets.iter().any(|net| crate::calico::address::prefix_or_address(net).is_none()) {
                     let effect = "Felix leaves the unreadable prefix out; if none is left, every address matches";

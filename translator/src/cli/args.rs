@@ -177,6 +177,29 @@ pub(super) struct CheckArgs {
     pub(super) cilium_option: Vec<(String, String)>,
 }
 
+/// Options of `lifelines`.
+#[derive(Args, Debug)]
+pub(super) struct LifelinesArgs {
+    /// State of the cluster: manifests as kubectl prints them, files or directories; `-` is standard input. Repeatable.
+    #[arg(long, value_name = "PATH", required = true)]
+    pub(super) snapshot: Vec<PathBuf>,
+    /// Read directories below the given ones too.
+    #[arg(short = 'R', long)]
+    pub(super) recursive: bool,
+    /// LifelineConfig: what the cluster lives on besides, and what not.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Port matrix whose rows with a `flow` are the lifelines, in the place of what is detected.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(super) matrix: Option<PathBuf>,
+    /// Value of a parameter of the matrix; lists are separated by commas. Repeatable.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair, requires = "matrix")]
+    pub(super) set: Vec<(String, String)>,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = CheckOutput::Text, value_name = "FORMAT")]
+    pub(super) output: CheckOutput,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum CheckOutput {
     Text,
@@ -191,6 +214,10 @@ pub(super) enum Command {
     /// Shows for each such flow one packet that would no longer pass, the rule or default that drops it, and a repair that
     /// was judged to cut nothing. Exit status: 0 safe, 1 it cuts or nothing can be proved, 3 bad input.
     Check(Box<CheckArgs>),
+    /// Show the flows that a cluster lives on, what tells of each, and what could not be found out.
+    ///
+    /// Exit status: 0 all is known, 1 something that the cluster certainly lives on is not, 3 bad input.
+    Lifelines(LifelinesArgs),
     /// List the matrices inside the binary.
     Presets {
         #[command(subcommand)]

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod input;
+mod lifelines;
 mod other;
 mod translate;
 
@@ -51,6 +52,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match cli.command {
         None => translate::run(&cli.translate),
         Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Lifelines(args)) => lifelines::run(&args),
         Some(Command::Presets { command }) => other::presets(command),
         Some(Command::Schema) => other::schema(),
         Some(Command::Explain { code }) => other::explain(code.as_deref()),

@@ -1,7 +1,7 @@
 //! `translate check`: what a change does to the flows that a cluster lives on, without a cluster.
 
 mod json;
-mod read;
+pub(super) mod read;
 mod text;
 
 use policy::calico::compile::Assumptions as CalicoAssumptions;

@@ -2,22 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use policy::lifeline::config::Config;
+use policy::lifeline::config::{Config, ConfigError};
 use policy::lifeline::judge::Change;
 use policy::snapshot::{Key, Loader, Manifest, Snapshot, Source, manifests};
 
 use crate::cli::args::CheckArgs;
 use crate::cli::input;
-use crate::finding::codes::command as codes;
+use crate::finding::codes::{command as codes, lifelines};
+use crate::finding::{Finding, Location, show};
 
 /// Endings of files that hold manifests.
 const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 
 /// Why something cannot be read, and what to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Failure(pub(super) String);
+pub(in crate::cli) struct Failure(pub(in crate::cli) String);
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,7 +37,7 @@ pub(super) struct Input {
 
 pub(super) fn input(args: &CheckArgs) -> Result<Input, Vec<Failure>> {
     let mut texts = BTreeMap::new();
-    let snapshot = snapshot(args, &mut texts)?;
+    let snapshot = snapshot(&args.snapshot, args.recursive, &mut texts)?;
     let mut changes = Vec::new();
     let mut places: BTreeMap<Key, String> = BTreeMap::new();
     let mut failures = Vec::new();
@@ -57,9 +59,14 @@ pub(super) fn input(args: &CheckArgs) -> Result<Input, Vec<Failure>> {
     if failures.is_empty() { Ok(Input { snapshot, changes, texts }) } else { Err(failures) }
 }
 
-fn snapshot(args: &CheckArgs, texts: &mut BTreeMap<String, String>) -> Result<Snapshot, Vec<Failure>> {
+/// Reads the state of a cluster.
+pub(in crate::cli) fn snapshot(
+    paths: &[PathBuf],
+    recursive: bool,
+    texts: &mut BTreeMap<String, String>,
+) -> Result<Snapshot, Vec<Failure>> {
     let mut loader = Loader::default();
-    let files = files(&args.snapshot, args.recursive).map_err(|failure| vec![failure])?;
+    let files = files(paths, recursive).map_err(|failure| vec![failure])?;
     for path in &files {
         let (name, text) = text(path, texts).map_err(|failure| vec![failure])?;
         loader.read(&name, &text).map_err(|error| vec![Failure(error.to_string())])?;
@@ -91,11 +98,28 @@ fn objects(
     Ok(all)
 }
 
-/// Reads a LifelineConfig.
-pub(super) fn config(path: &Path) -> Result<Config, Vec<Failure>> {
+/// Reads a LifelineConfig. Its mistakes are shown with an excerpt each.
+pub(in crate::cli) fn config(path: &Path) -> Result<Config, Vec<Failure>> {
     let name = input::name(path);
     let text = input::text(path, &codes::SNAPSHOT_UNREADABLE).map_err(|finding| vec![Failure(finding.message)])?;
-    Config::read(&text).map_err(|errors| errors.iter().map(|error| Failure(format!("{name}:{error}"))).collect())
+    Config::read(&text).map_err(|errors| {
+        let source = show::Source { name: &name, text: &text };
+        let mut stderr = anstream::stderr().lock();
+        for error in &errors {
+            let _ = writeln!(stderr, "{}\n", show::text(&mistake(error), Some(source), true));
+        }
+        let mistakes = if errors.len() == 1 { "one mistake".to_owned() } else { format!("{} mistakes", errors.len()) };
+        vec![Failure(format!("{name}: {mistakes} in the configuration; nothing was judged"))]
+    })
+}
+
+fn mistake(error: &ConfigError) -> Finding {
+    let at = Location { line: error.line, column: error.column, bytes: error.bytes.clone() };
+    let finding = Finding::new(lifelines::of(error.code), error.message.clone()).at(error.path.clone(), Some(at));
+    match &error.help {
+        Some(help) => finding.help(help.clone()),
+        None => finding,
+    }
 }
 
 fn text(path: &Path, texts: &mut BTreeMap<String, String>) -> Result<(String, String), Failure> {

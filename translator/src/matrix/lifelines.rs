@@ -148,23 +148,28 @@ fn traffic(row: &Row, findings: &mut Vec<Finding>) -> Vec<Packets> {
                 if types.is_empty() {
                     all.push(Packets::protocol(number));
                 }
-                let one = |ports| Packets { protocol: Some(number), ports };
+                let one = |ports| Packets::of(number, ports);
                 all.extend(types.iter().map(|it| one(Ports::Icmp(it.icmp_type, it.code))));
             }
-            Traffic::Ports { source_ports, .. } if !source_ports.is_empty() => {
-                let message = "it is bound to source ports, and a lifeline is held against changes from any".to_owned();
-                findings.push(left_out(row, message));
-            }
-            Traffic::Ports { transport, ports, .. } => {
+            Traffic::Ports { transport, ports, source_ports } => {
+                let source_port = match source_ports.as_slice() {
+                    [] => None,
+                    [one] if one.first == one.last => Some(one.first),
+                    _ => {
+                        let message = "it is bound to several source ports, and a lifeline to one at most".to_owned();
+                        findings.push(left_out(row, message));
+                        continue;
+                    }
+                };
                 let number = match transport {
                     Transport::Tcp => protocol::TCP,
                     Transport::Udp => protocol::UDP,
                     Transport::Sctp => protocol::SCTP,
                 };
+                let one = |ports| Packets { source_port, ..Packets::of(number, ports) };
                 if ports.is_empty() {
-                    all.push(Packets::protocol(number));
+                    all.push(one(Ports::All));
                 }
-                let one = |ports| Packets { protocol: Some(number), ports };
                 all.extend(ports.iter().map(|range| one(Ports::Range(range.first, range.last))));
             }
         }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::kubectl::Kubectl;
 use crate::pki::{Authority, Identity, signing_key};
 use crate::scratch::Scratch;
@@ -48,7 +50,7 @@ impl Cluster {
     /// When a part cannot be had, does not start, or refuses the CRDs.
     pub fn start(crds: &[CrdSet]) -> Result<Self> {
         let mut attempt = 1;
-        let cluster = loop {
+        let mut cluster = loop {
             match Self::start_bare(crds) {
                 Err(Error::Ended { log, .. }) if attempt < ATTEMPTS && log.contains("address already in use") => {
                     attempt += 1;
@@ -85,7 +87,7 @@ impl Cluster {
         Ok(Self { apiserver, etcd, url, kubectl, crds, keys, scratch })
     }
 
-    fn define(&self, crds: &[CrdSet]) -> Result<()> {
+    fn define(&mut self, crds: &[CrdSet]) -> Result<()> {
         if crds.is_empty() {
             return Ok(());
         }
@@ -96,8 +98,18 @@ impl Cluster {
             args.extend(["-f", folder]);
         }
         self.kubectl.ok(&args, "")?;
-        self.kubectl.ok(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "")?;
-        Ok(())
+        // Not `kubectl wait`: it fails on a CRD that has no conditions yet.
+        self.apiserver.wait_until(PATIENCE, || {
+            let found = self.kubectl.get(&["customresourcedefinitions"])?;
+            let is_established = |crd: &Value| {
+                let conditions = crd["status"]["conditions"].as_array();
+                conditions.is_some_and(|conditions| {
+                    conditions.iter().any(|one| one["type"] == "Established" && one["status"] == "True")
+                })
+            };
+            let waiting = found["items"].as_array().and_then(|crds| crds.iter().find(|crd| !is_established(crd)));
+            Ok(waiting.map_or(Ok(()), |crd| Err(format!("{} is not established", crd["metadata"]["name"]))))
+        })
     }
 
     /// The address of the API server, `https://127.0.0.1:<port>`.

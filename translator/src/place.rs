@@ -171,7 +171,7 @@ items:
     #[test]
     fn a_path_leads_to_its_line() {
         assert_eq!(found(0, None, "spec.ingress[0]"), Some((5, 5, "action: Allow")));
-        assert_eq!(found(0, None, "spec.ingress[1].source.nets[1]"), Some((6, 44, "10.1.0.0/16")));
+        assert_eq!(found(0, None, "spec.ingress[1].source.nets[1]"), Some((6, 48, "10.1.0.0/16")));
         assert_eq!(found(0, None, "spec.ingress"), Some((4, 3, "ingress")));
         assert_eq!(found(1, Some(1), "spec.egress"), Some((12, 5, "egress")));
         assert_eq!(found(1, Some(0), "spec.order"), Some((10, 10, "order")));

@@ -36,6 +36,16 @@ items:
   spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}
 ";
 
+/// What no object of the state tells.
+const CONFIG: &str = "
+apiVersion: lifeline.dev/v1alpha1
+kind: LifelineConfig
+metadata: {name: c}
+spec:
+  parameters: {distribution: kubeadm, overlay: [], etcdServers: [], nodeCIDRs: [10.0.0.0/24], adminCIDRs: [192.0.2.0/24],
+    dhcpServers: []}
+";
+
 const DENY: &str = "# keeps everybody out
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
@@ -123,11 +133,13 @@ fn json_says_the_same_and_follows_its_schema() {
 
 #[test]
 fn the_repaired_manifest_is_safe() {
-    let folder = Folder::new(&[("nodes.yaml", NODES), ("deny.yaml", DENY)]);
-    let value = folder.json(&["--snapshot", "nodes.yaml", "-f", "deny.yaml"]);
+    let folder = Folder::new(&[("nodes.yaml", NODES), ("deny.yaml", DENY), ("config.yaml", CONFIG)]);
+    let config = ["--config", "config.yaml"];
+    let value = folder.json(&[&config[..], &["--snapshot", "nodes.yaml", "-f", "deny.yaml"]].concat());
+    assert_eq!(value["repair"]["proved"], true, "{value:#}");
     fs::write(folder.0.path().join("repaired.json"), value["repair"]["steps"][0]["manifest"].to_string())
         .expect("a file");
-    let output = folder.check(&["--snapshot", "nodes.yaml", "-f", "repaired.json"]);
+    let output = folder.check(&[&config[..], &["--snapshot", "nodes.yaml", "-f", "repaired.json"]].concat());
     let (code, out, _) = text(&output);
     assert_eq!((code, out.lines().last()), (0, Some("safe: the change cuts no lifeline")), "{out}");
 }
@@ -135,6 +147,7 @@ fn the_repaired_manifest_is_safe() {
 #[test]
 fn a_state_alone_is_judged() {
     let folder = Folder::new(&[("nodes.yaml", NODES), ("deny.yaml", DENY)]);
+    // Nothing takes anything away, so it does not matter whose ends are not known.
     assert_eq!(folder.json(&["--snapshot", "nodes.yaml"])["verdict"], "safe");
     let value = folder.json(&["--snapshot", "nodes.yaml", "--snapshot", "deny.yaml"]);
     assert_eq!(value["verdict"], "cuts");

@@ -243,6 +243,12 @@ impl Outcome {
         !self.is_bad() && self.doubts.is_empty()
     }
 
+    /// Whether nothing is cut, no agent stops, and what is not known is what the snapshot lacks with another change too.
+    pub(in crate::lifeline) fn mends(&self, other: &Self) -> bool {
+        let lacked = |doubt: &Doubt| doubt.kind == DoubtKind::Missing && other.doubts.contains(doubt);
+        !self.is_bad() && self.doubts.iter().all(lacked)
+    }
+
     pub(in crate::lifeline) fn is_bad(&self) -> bool {
         !self.losses.is_empty() || !self.stops.is_empty()
     }

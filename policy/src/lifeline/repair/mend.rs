@@ -37,22 +37,22 @@ pub(super) fn mend(base: &mut Base<'_>, changes: &[Change], outcome: &Outcome) -
 fn attempt(
     base: &mut Base<'_>,
     changes: &[Change],
-    outcome: &Outcome,
+    first: &Outcome,
     elsewhere: Elsewhere,
 ) -> Result<Option<Found>, ChangeError> {
-    if outcome.losses.is_empty() || !outcome.stops.is_empty() {
+    if first.losses.is_empty() || !first.stops.is_empty() {
         return Ok(None);
     }
     let patches = vec![Vec::new(); changes.len()];
     let mut attempt = Attempt { elsewhere, changes: changes.to_vec(), patches, added: 0 };
     let mut next = None;
     for _ in 0..MOST_ROUNDS {
-        let outcome = next.as_ref().unwrap_or(outcome);
+        let outcome = next.as_ref().unwrap_or(first);
         if !attempt.round(outcome) {
             return Ok(None);
         }
         let judged = base.outcome(&attempt.changes)?;
-        if judged.is_safe() {
+        if judged.mends(first) {
             return Ok(Some(attempt.found()));
         }
         if judged.losses.is_empty() || !judged.stops.is_empty() {

@@ -1,6 +1,6 @@
 //! What makes a change harmless, proved by judging it.
 //!
-//! Tried in this order, and the first that judges safe is given: a deletion left out, where that is all the change is;
+//! Tried in this order, and the first that cuts nothing is given: a deletion left out, where that is all the change is;
 //! rules for exactly what is lost, put into a changed policy; the same as an object of its own; one difference of a changed
 //! object taken back; the profile that allows everything for a changed host endpoint; a change left out. Rules for what is
 //! lost leave closed whatever else the change closes.
@@ -24,12 +24,14 @@ const MOST_LINES: usize = 12;
 /// Changes that are tried without one of them, and differences that are tried taken back.
 const MOST_TRIES: usize = 16;
 
-/// A way to make a change harmless. Judged with all of its steps, the change is safe.
+/// A way to make a change harmless. Judged with all of its steps, it cuts nothing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Repair {
     /// What to do, in this order.
     pub steps: Vec<Step>,
+    /// Whether that is proved; otherwise something is not known that was not known without the repair either.
+    pub proved: bool,
     /// What passes with it and would not with the change as it was, at the nodes of the cuts. The last line is `...` where
     /// there is more.
     pub reopens: Vec<String>,
@@ -85,7 +87,7 @@ pub(in crate::lifeline) fn repair(
     };
     let after = base.outcome(&repaired)?;
     let reopens = reopened(outcome, &after.world);
-    Ok(Some(Repair { steps, reopens }))
+    Ok(Some(Repair { proved: after.is_safe(), steps, reopens }))
 }
 
 /// One way to look for a repair.
@@ -98,7 +100,7 @@ struct Found {
 }
 
 /// Each change left out alone, then all that can be.
-fn withhold(base: &mut Base<'_>, changes: &[Change], _: &Outcome) -> Result<Option<Found>, ChangeError> {
+fn withhold(base: &mut Base<'_>, changes: &[Change], outcome: &Outcome) -> Result<Option<Found>, ChangeError> {
     let step = |change: &Change| Step::Withhold {
         object: change.key().clone(),
         deletion: matches!(change, Change::Delete(_)),
@@ -107,11 +109,11 @@ fn withhold(base: &mut Base<'_>, changes: &[Change], _: &Outcome) -> Result<Opti
         let rest: Vec<Change> =
             changes.iter().enumerate().filter(|(one, _)| *one != index).map(|(_, one)| one.clone()).collect();
         // What is left may be about an object that the change left out would have made.
-        if base.outcome(&rest).is_ok_and(|outcome| outcome.is_safe()) {
+        if base.outcome(&rest).is_ok_and(|rest| rest.mends(outcome)) {
             return Ok(Some(Found { steps: vec![step(change)], changes: rest }));
         }
     }
-    let nothing = changes.len() > 1 && base.outcome(&[])?.is_safe();
+    let nothing = changes.len() > 1 && base.outcome(&[])?.mends(outcome);
     Ok(nothing.then(|| Found { steps: changes.iter().map(step).collect(), changes: Vec::new() }))
 }
 

@@ -10,7 +10,7 @@ use crate::lifeline::judge::{Base, Change, ChangeError, Outcome};
 pub(super) fn one_difference(
     base: &mut Base<'_>,
     changes: &[Change],
-    _: &Outcome,
+    outcome: &Outcome,
 ) -> Result<Option<Found>, ChangeError> {
     for (index, change) in changes.iter().enumerate().take(MOST_TRIES) {
         let (Some(new), Some(old)) = (manifest(change), change.replaced(&base.world.snapshot)) else {
@@ -22,7 +22,7 @@ pub(super) fn one_difference(
             continue;
         }
         for operation in back.into_iter().take(MOST_TRIES) {
-            if let Some(found) = patched(base, changes, index, operation)? {
+            if let Some(found) = patched(base, changes, index, operation, outcome)? {
                 return Ok(Some(found));
             }
         }
@@ -31,14 +31,18 @@ pub(super) fn one_difference(
 }
 
 /// Gives a changed host endpoint the profile that allows what no policy is about.
-pub(super) fn with_profile(base: &mut Base<'_>, changes: &[Change], _: &Outcome) -> Result<Option<Found>, ChangeError> {
+pub(super) fn with_profile(
+    base: &mut Base<'_>,
+    changes: &[Change],
+    outcome: &Outcome,
+) -> Result<Option<Found>, ChangeError> {
     for (index, change) in changes.iter().enumerate().take(MOST_TRIES) {
         if manifest(change).is_none_or(|manifest| manifest.key.kind != "HostEndpoint") {
             continue;
         }
         let profile = json!({"op": "add", "path": "/spec/profiles", "value": ["projectcalico-default-allow"]});
         let Ok(operation) = serde_json::from_value(profile) else { continue };
-        if let Some(found) = patched(base, changes, index, operation)? {
+        if let Some(found) = patched(base, changes, index, operation, outcome)? {
             return Ok(Some(found));
         }
     }
@@ -51,6 +55,7 @@ fn patched(
     changes: &[Change],
     index: usize,
     operation: PatchOperation,
+    outcome: &Outcome,
 ) -> Result<Option<Found>, ChangeError> {
     let Some(mut new) = manifest(&changes[index]).cloned() else {
         return Ok(None);
@@ -62,7 +67,7 @@ fn patched(
     let step = Step::Patch { object: new.key.clone(), patch, manifest: new.value.clone() };
     let mut repaired = changes.to_vec();
     repaired[index] = Change::Put(new);
-    let safe = base.outcome(&repaired)?.is_safe();
+    let safe = base.outcome(&repaired)?.mends(outcome);
     Ok(safe.then(|| Found { steps: vec![step], changes: repaired }))
 }
 

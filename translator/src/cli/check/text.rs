@@ -102,7 +102,10 @@ fn excerpt<'r>(report: &'r Report, deciding: &Deciding) -> Option<(&'r str, &'r 
 }
 
 fn of_repair(repair: &Repair) -> String {
-    let mut text = "A repair, judged to cut nothing:\n".to_owned();
+    let mut text = match repair.proved {
+        true => "A repair, proved to cut nothing:\n".to_owned(),
+        false => "A repair, judged to cut nothing of what is known:\n".to_owned(),
+    };
     for step in &repair.steps {
         let object = match step {
             Step::Add { object, manifest } => {

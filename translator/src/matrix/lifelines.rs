@@ -94,13 +94,13 @@ fn party(matrix: &Expanded, cluster: &Cluster, row: &Row, peer: &Peer, findings:
         Peer::PodSelector { name, namespaces, pods } => addresses(name, selected(cluster, namespaces.as_ref(), pods)),
         Peer::Cidrs { name, cidrs } => addresses(name.as_deref().unwrap_or("stated"), prefixes(cidrs)),
         Peer::Services => {
-            let message = "service addresses are translated before a host policy sees the packet".to_owned();
+            let message = "service addresses are translated before a host policy sees the packet";
             findings.push(left_out(row, message));
             None
         }
         Peer::Fqdns { names, .. } => {
             let message = format!("the addresses behind {} are not known", names.join(", "));
-            findings.push(left_out(row, message));
+            findings.push(left_out(row, &message));
             None
         }
     }
@@ -156,7 +156,7 @@ fn traffic(row: &Row, findings: &mut Vec<Finding>) -> Vec<Packets> {
                     [] => None,
                     [one] if one.first == one.last => Some(one.first),
                     _ => {
-                        let message = "it is bound to several source ports, and a lifeline to one at most".to_owned();
+                        let message = "it is bound to several source ports, and a lifeline to one at most";
                         findings.push(left_out(row, message));
                         continue;
                     }
@@ -177,7 +177,7 @@ fn traffic(row: &Row, findings: &mut Vec<Finding>) -> Vec<Packets> {
     all
 }
 
-fn left_out(row: &Row, why: String) -> Finding {
+fn left_out(row: &Row, why: &str) -> Finding {
     let message = format!("{}: a part of this row is no lifeline: {why}", row.title());
     Finding::new(&codes::ROW_WITHOUT_LIFELINE, message).at(row.path(), row.at.clone())
 }

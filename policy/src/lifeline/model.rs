@@ -86,6 +86,9 @@ pub enum Party {
 pub struct Traffic {
     /// Protocol number; absent: every one.
     pub protocol: Option<u8>,
+    /// The one port that they come from, as in DHCP; absent: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_port: Option<u16>,
     /// What follows.
     pub ports: Ports,
 }

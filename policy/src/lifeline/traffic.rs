@@ -1,4 +1,4 @@
-//! Packets of a flow as text: `TCP/6443`, `UDP/30000-32767`, `ICMP/3/4`, `IPIP`, `any`.
+//! Packets of a flow as text: `TCP/6443`, `UDP/30000-32767`, `UDP/67>68` (from one port), `ICMP/3/4`, `IPIP`, `any`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,26 +8,35 @@ use crate::packet::protocol;
 
 impl Traffic {
     /// Every packet.
-    pub const ANY: Self = Self { protocol: None, ports: Ports::All };
+    pub const ANY: Self = Self { protocol: None, source_port: None, ports: Ports::All };
+
+    /// Packets of a protocol.
+    pub const fn of(protocol: u8, ports: Ports) -> Self {
+        Self { protocol: Some(protocol), source_port: None, ports }
+    }
 
     /// TCP to one port.
     pub const fn tcp(port: u16) -> Self {
-        Self { protocol: Some(protocol::TCP), ports: Ports::Range(port, port) }
+        Self::of(protocol::TCP, Ports::Range(port, port))
     }
 
     /// UDP to one port.
     pub const fn udp(port: u16) -> Self {
-        Self { protocol: Some(protocol::UDP), ports: Ports::Range(port, port) }
+        Self::of(protocol::UDP, Ports::Range(port, port))
     }
 
     /// Every packet of a protocol.
     pub const fn protocol(number: u8) -> Self {
-        Self { protocol: Some(number), ports: Ports::All }
+        Self::of(number, Ports::All)
     }
 
     /// Packets that are in both.
     pub fn and(self, other: Self) -> Option<Self> {
         let protocol = match (self.protocol, other.protocol) {
+            (Some(one), Some(two)) if one != two => return None,
+            (one, two) => one.or(two),
+        };
+        let source_port = match (self.source_port, other.source_port) {
             (Some(one), Some(two)) if one != two => return None,
             (one, two) => one.or(two),
         };
@@ -40,7 +49,7 @@ impl Traffic {
             },
             _ => return None,
         };
-        Some(Self { protocol, ports })
+        Some(Self { protocol, source_port, ports })
     }
 }
 
@@ -53,10 +62,12 @@ impl fmt::Display for Traffic {
                 None => write!(formatter, "{number}")?,
             },
         }
+        let source = self.source_port.map(|port| format!("{port}>")).unwrap_or_default();
         match self.ports {
-            Ports::All => Ok(()),
-            Ports::Range(first, last) if first == last => write!(formatter, "/{first}"),
-            Ports::Range(first, last) => write!(formatter, "/{first}-{last}"),
+            Ports::All if source.is_empty() => Ok(()),
+            Ports::All => write!(formatter, "/{source}"),
+            Ports::Range(first, last) if first == last => write!(formatter, "/{source}{first}"),
+            Ports::Range(first, last) => write!(formatter, "/{source}{first}-{last}"),
             Ports::Icmp(kind, None) => write!(formatter, "/{kind}"),
             Ports::Icmp(kind, Some(code)) => write!(formatter, "/{kind}/{code}"),
         }
@@ -95,13 +106,18 @@ impl FromStr for Traffic {
             "any" | "Any" => None,
             name => Some(by_name(name).ok_or_else(|| TrafficError::Protocol(name.to_owned()))?),
         };
+        let mut source_port = None;
         let ports = match (rest, number) {
             (None, _) => Ports::All,
             (Some(rest), Some(protocol::ICMP | protocol::ICMPV6)) => icmp(rest)?,
-            (Some(rest), Some(number)) if protocol::has_ports(number) => range(rest)?,
+            (Some(rest), Some(number)) if protocol::has_ports(number) => {
+                let (source, destination) = rest.split_once('>').map_or((None, rest), |(from, to)| (Some(from), to));
+                source_port = source.map(port).transpose()?;
+                if destination.is_empty() && source.is_some() { Ports::All } else { range(destination)? }
+            }
             (Some(_), _) => return Err(TrafficError::NoPorts(name.to_owned())),
         };
-        Ok(Self { protocol: number, ports })
+        Ok(Self { protocol: number, source_port, ports })
     }
 }
 
@@ -110,14 +126,16 @@ fn by_name(name: &str) -> Option<u8> {
 }
 
 fn range(text: &str) -> Result<Ports, TrafficError> {
-    let port = |part: &str| decimal::<u16>(part).filter(|port| *port != 0);
-    let error = || TrafficError::Port(text.to_owned());
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (port(first).ok_or_else(error)?, port(last).ok_or_else(error)?);
+    let (first, last) = (port(first)?, port(last)?);
     if first > last {
         return Err(TrafficError::Inverted(first, last));
     }
     Ok(Ports::Range(first, last))
+}
+
+fn port(text: &str) -> Result<u16, TrafficError> {
+    decimal(text).filter(|port| *port != 0).ok_or_else(|| TrafficError::Port(text.to_owned()))
 }
 
 fn icmp(text: &str) -> Result<Ports, TrafficError> {
@@ -141,9 +159,21 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        for text in
-            ["TCP/6443", "UDP/30000-32767", "ICMP/3/4", "ICMPv6/133", "ICMP", "IPIP", "ESP", "253", "SCTP", "any"]
-        {
+        for text in [
+            "TCP/6443",
+            "UDP/30000-32767",
+            "ICMP/3/4",
+            "ICMPv6/133",
+            "ICMP",
+            "IPIP",
+            "ESP",
+            "253",
+            "SCTP",
+            "any",
+            "UDP/67>68",
+            "UDP/67>",
+            "TCP/1>2-3",
+        ] {
             assert_eq!(text.parse::<Traffic>().expect(text).to_string(), text);
         }
         assert_eq!("6/22".parse(), Ok(Traffic::tcp(22)));
@@ -156,6 +186,8 @@ mod tests {
         assert_eq!(error("TCP/0"), TrafficError::Port("0".to_owned()));
         assert_eq!(error("TCP/65536"), TrafficError::Port("65536".to_owned()));
         assert_eq!(error("TCP/022"), TrafficError::Port("022".to_owned()));
+        assert_eq!(error("UDP/x>68"), TrafficError::Port("x".to_owned()));
+        assert_eq!(error("UDP/67>68>69"), TrafficError::Port("68>69".to_owned()));
         assert_eq!(error("TCP/9-1"), TrafficError::Inverted(9, 1));
         assert_eq!(error("IPIP/4"), TrafficError::NoPorts("IPIP".to_owned()));
         assert_eq!(error("any/22"), TrafficError::NoPorts("any".to_owned()));
@@ -173,6 +205,8 @@ mod tests {
         assert_eq!(and("TCP/1-9", "TCP/5-20").as_deref(), Some("TCP/5-9"));
         assert_eq!(and("TCP/1-9", "TCP/10"), None);
         assert_eq!(and("TCP/1", "UDP/1"), None);
+        assert_eq!(and("UDP/67>68", "UDP/1-99").as_deref(), Some("UDP/67>68"));
+        assert_eq!(and("UDP/67>68", "UDP/66>68"), None);
         assert_eq!(and("any", "ICMP/3/4").as_deref(), Some("ICMP/3/4"));
         assert_eq!(and("ICMP/3", "ICMP/3/4").as_deref(), Some("ICMP/3/4"));
         assert_eq!(and("ICMP/3/1", "ICMP/3/4"), None);

@@ -46,11 +46,11 @@ pub(crate) fn others(name: &str, nets: &[&str]) -> Party {
 }
 
 pub(crate) fn tcp(first: u16, last: u16) -> Traffic {
-    Traffic { protocol: Some(6), ports: Ports::Range(first, last) }
+    Traffic::of(6, Ports::Range(first, last))
 }
 
 pub(crate) fn udp(port: u16) -> Traffic {
-    Traffic { protocol: Some(17), ports: Ports::Range(port, port) }
+    Traffic::of(17, Ports::Range(port, port))
 }
 
 pub(crate) fn lifeline(id: &str, severity: Severity, flows: Vec<(Party, Party, Vec<Traffic>)>) -> Lifeline {
@@ -112,18 +112,14 @@ pub(crate) fn lifelines(snapshot: &Snapshot) -> Detected {
         lifeline(
             "icmp-health",
             Severity::Minor,
-            vec![(all.clone(), all.clone(), vec![Traffic { protocol: Some(1), ports: Ports::Icmp(8, None) }])],
+            vec![(all.clone(), all.clone(), vec![Traffic::of(1, Ports::Icmp(8, None))])],
         ),
-        lifeline(
-            "loopback",
-            Severity::Blocker,
-            vec![(all, Party::Itself, vec![Traffic { protocol: None, ports: Ports::All }])],
-        ),
+        lifeline("loopback", Severity::Blocker, vec![(all, Party::Itself, vec![Traffic::ANY])]),
     ];
     let v6 = snapshot.cluster.nodes.iter().any(|node| node.internal.iter().any(std::net::IpAddr::is_ipv6));
     if v6 {
         let link = others("the link", &["fe80::/10"]);
-        let kinds = (133..=136).map(|kind| Traffic { protocol: Some(58), ports: Ports::Icmp(kind, None) });
+        let kinds = (133..=136).map(|kind| Traffic::of(58, Ports::Icmp(kind, None)));
         let all = names(&|_| true);
         found.push(lifeline("icmp6-nd", Severity::Blocker, vec![(link, all, kinds.collect())]));
     }

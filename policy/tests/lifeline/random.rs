@@ -305,7 +305,7 @@ fn lifelines(random: &mut Random) -> Vec<Lifeline> {
 fn flow(random: &mut Random) -> Flow {
     let first = random.of(&PORTS);
     let last = first + u16::try_from(random.below(2)).expect("0 or 1");
-    let traffic = vec![Traffic { protocol: Some(random.of(&[6, 6, 17])), ports: Ports::Range(first, last) }];
+    let traffic = vec![Traffic::of(random.of(&[6, 6, 17]), Ports::Range(first, last))];
     let (from, to) = (party(random), party(random));
     let to = if matches!(from, Party::Nodes(_)) && random.one_in(6) { Party::Itself } else { to };
     Flow { from, to, traffic }

@@ -94,13 +94,13 @@ fn party(matrix: &Expanded, cluster: &Cluster, row: &Row, peer: &Peer, findings:
         Peer::PodSelector { name, namespaces, pods } => addresses(name, selected(cluster, namespaces.as_ref(), pods)),
         Peer::Cidrs { name, cidrs } => addresses(name.as_deref().unwrap_or("stated"), prefixes(cidrs)),
         Peer::Services => {
-            let message = "service addresses are translated before a host policy sees the packet".to_owned();
+            let message = "service addresses are translated before a host policy sees the packet";
             findings.push(left_out(row, message));
             None
         }
         Peer::Fqdns { names, .. } => {
             let message = format!("the addresses behind {} are not known", names.join(", "));
-            findings.push(left_out(row, message));
+            findings.push(left_out(row, &message));
             None
         }
     }
@@ -148,23 +148,28 @@ fn traffic(row: &Row, findings: &mut Vec<Finding>) -> Vec<Packets> {
                 if types.is_empty() {
                     all.push(Packets::protocol(number));
                 }
-                let one = |ports| Packets { protocol: Some(number), ports };
+                let one = |ports| Packets::of(number, ports);
                 all.extend(types.iter().map(|it| one(Ports::Icmp(it.icmp_type, it.code))));
             }
-            Traffic::Ports { source_ports, .. } if !source_ports.is_empty() => {
-                let message = "it is bound to source ports, and a lifeline is held against changes from any".to_owned();
-                findings.push(left_out(row, message));
-            }
-            Traffic::Ports { transport, ports, .. } => {
+            Traffic::Ports { transport, ports, source_ports } => {
+                let source_port = match source_ports.as_slice() {
+                    [] => None,
+                    [one] if one.first == one.last => Some(one.first),
+                    _ => {
+                        let message = "it is bound to several source ports, and a lifeline to one at most";
+                        findings.push(left_out(row, message));
+                        continue;
+                    }
+                };
                 let number = match transport {
                     Transport::Tcp => protocol::TCP,
                     Transport::Udp => protocol::UDP,
                     Transport::Sctp => protocol::SCTP,
                 };
+                let one = |ports| Packets { source_port, ..Packets::of(number, ports) };
                 if ports.is_empty() {
-                    all.push(Packets::protocol(number));
+                    all.push(one(Ports::All));
                 }
-                let one = |ports| Packets { protocol: Some(number), ports };
                 all.extend(ports.iter().map(|range| one(Ports::Range(range.first, range.last))));
             }
         }
@@ -172,7 +177,7 @@ fn traffic(row: &Row, findings: &mut Vec<Finding>) -> Vec<Packets> {
     all
 }
 
-fn left_out(row: &Row, why: String) -> Finding {
+fn left_out(row: &Row, why: &str) -> Finding {
     let message = format!("{}: a part of this row is no lifeline: {why}", row.title());
     Finding::new(&codes::ROW_WITHOUT_LIFELINE, message).at(row.path(), row.at.clone())
 }

@@ -103,12 +103,12 @@ fn within(party: Party, end: Option<&End>, cluster: &Cluster) -> Option<Party> {
             let selected =
                 cluster.nodes.iter().filter(|node| nodes.contains(&node.name) && selector.matches(&node.labels));
             let names: BTreeSet<String> = selected.map(|node| node.name.clone()).collect();
-            (!names.is_empty()).then(|| Party::Nodes(Arc::new(names)))
+            (!names.is_empty()).then_some(Party::Nodes(Arc::new(names)))
         }
         (Party::Addresses { name, nets }, End::Addresses(cidrs)) => {
             let both = nets.iter().flat_map(|net| cidrs.iter().filter_map(|cidr| smaller(*net, *cidr)));
             let nets: Vec<IpNet> = both.collect();
-            (!nets.is_empty()).then(|| Party::Addresses { name, nets })
+            (!nets.is_empty()).then_some(Party::Addresses { name, nets })
         }
         _ => None,
     }

@@ -20,7 +20,7 @@ pub(super) fn cni_control(facts: &Facts<'_>, find: &mut Find) {
     ovn(facts, find);
     if let Some(set) = daemon_set(facts, "antrea-agent") {
         // antrea-io/antrea:docs/network-requirements.md
-        let apis = Traffic { protocol: Some(protocol::TCP), ports: Ports::Range(10349, 10351) };
+        let apis = Traffic::of(protocol::TCP, Ports::Range(10349, 10351));
         find.flow(facts.every_node(), facts.every_node(), &[apis, Traffic::udp(10351)]);
         find.because([of_set(set, "metadata.name"), built_in("Antrea uses TCP 10349 to 10351 and UDP 10351")]);
     }
@@ -60,7 +60,7 @@ fn ovn(facts: &Facts<'_>, find: &mut Find) {
     let Some(first) = pods.first() else { return };
     let nodes: BTreeSet<String> =
         pods.iter().filter(|pod| facts.all.contains(&pod.node)).map(|pod| pod.node.clone()).collect();
-    let tcp = |first, last| Traffic { protocol: Some(protocol::TCP), ports: Ports::Range(first, last) };
+    let tcp = |first, last| Traffic::of(protocol::TCP, Ports::Range(first, last));
     let nodes = Party::Nodes(Arc::new(nodes));
     find.flow(facts.every_node(), nodes.clone(), &[tcp(6641, 6642)]);
     find.flow(nodes.clone(), nodes, &[tcp(6643, 6644)]);
@@ -69,9 +69,9 @@ fn ovn(facts: &Facts<'_>, find: &mut Find) {
 
 pub(super) fn icmp_health(facts: &Facts<'_>, find: &mut Find) {
     let Some(told) = cilium_health(facts) else { return };
-    let mut echo = vec![Traffic { protocol: Some(protocol::ICMP), ports: Ports::Icmp(8, None) }];
+    let mut echo = vec![Traffic::of(protocol::ICMP, Ports::Icmp(8, None))];
     if facts.v6().is_some() {
-        echo.push(Traffic { protocol: Some(protocol::ICMPV6), ports: Ports::Icmp(128, None) });
+        echo.push(Traffic::of(protocol::ICMPV6, Ports::Icmp(128, None)));
     }
     find.flow(facts.every_node(), facts.every_node(), &echo);
     find.because([told]);

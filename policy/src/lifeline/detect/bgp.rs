@@ -22,7 +22,7 @@ const CALICO: [&str; 2] = ["crd.projectcalico.org", "projectcalico.org"];
 
 pub(super) fn bgp(facts: &Facts<'_>, find: &mut Find) {
     if let Some(told) = calico_speaks(facts, find) {
-        calico(facts, find, told);
+        calico(facts, find, &told);
     }
     cilium(facts, find);
     metallb(facts, find);
@@ -64,7 +64,7 @@ fn calico_speaks(facts: &Facts<'_>, find: &mut Find) -> Option<Origin> {
     Some(built_in(format!("{VARIABLE} of calico-node is bird")))
 }
 
-fn calico(facts: &Facts<'_>, find: &mut Find, told: Origin) {
+fn calico(facts: &Facts<'_>, find: &mut Find, told: &Origin) {
     let configurations = CALICO.into_iter().flat_map(|group| facts.snapshot.of(group, "BGPConfiguration"));
     let default = configurations.into_iter().find(|manifest| manifest.key.name == "default");
     let spec = |field: &str| default.map_or(&Value::Null, |manifest| &manifest.value["spec"][field]);

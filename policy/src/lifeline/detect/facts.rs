@@ -163,7 +163,9 @@ impl<'s> Facts<'s> {
 }
 
 /// Addresses as a party, prefixes joined.
-pub(super) fn addresses(name: &str, nets: Vec<IpNet>) -> Party {
+pub(super) fn addresses(name: &str, mut nets: Vec<IpNet>) -> Party {
+    nets.sort_unstable();
+    nets.dedup();
     Party::Addresses { name: name.to_owned(), nets: IpNet::aggregate(&nets) }
 }
 

@@ -168,8 +168,11 @@ impl Find {
             Party::Itself => false,
         };
         let alone = |nodes: &Party| matches!(nodes, Party::Nodes(nodes) if nodes.len() == 1) && from == to;
-        let flow = Flow { from: from.clone(), to: to.clone(), traffic: traffic.to_vec() };
-        let new = !(nobody(&from) || nobody(&to) || alone(&from) || traffic.is_empty() || self.flows.contains(&flow));
+        if nobody(&from) || nobody(&to) || alone(&from) || traffic.is_empty() {
+            return false;
+        }
+        let flow = Flow { from, to, traffic: traffic.to_vec() };
+        let new = !self.flows.contains(&flow);
         if new {
             self.flows.push(flow);
         }

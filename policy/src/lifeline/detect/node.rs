@@ -19,8 +19,8 @@ pub(super) fn loopback(facts: &Facts<'_>, find: &mut Find) {
 }
 
 pub(super) fn icmp_pmtu(facts: &Facts<'_>, find: &mut Find) {
-    let icmp = |kind, code| Traffic { protocol: Some(protocol::ICMP), ports: Ports::Icmp(kind, code) };
-    let icmp6 = |kind| Traffic { protocol: Some(protocol::ICMPV6), ports: Ports::Icmp(kind, None) };
+    let icmp = |kind, code| Traffic::of(protocol::ICMP, Ports::Icmp(kind, code));
+    let icmp6 = |kind| Traffic::of(protocol::ICMPV6, Ports::Icmp(kind, None));
     let anyone = |family| addresses("anyone", vec![Cidr::all(family).net()]);
     if facts.v4() {
         find.flow(anyone(Family::IPv4), facts.every_node(), &[icmp(3, Some(4)), icmp(11, None)]);
@@ -34,8 +34,7 @@ pub(super) fn icmp_pmtu(facts: &Facts<'_>, find: &mut Find) {
 
 pub(super) fn icmp6_nd(facts: &Facts<'_>, find: &mut Find) {
     let Some(node) = facts.v6() else { return };
-    let discovery = [133, 134, 135, 136, 143]
-        .map(|kind| Traffic { protocol: Some(protocol::ICMPV6), ports: Ports::Icmp(kind, None) });
+    let discovery = [133, 134, 135, 136, 143].map(|kind| Traffic::of(protocol::ICMPV6, Ports::Icmp(kind, None)));
     let link = link_local();
     // Solicitations go to a group of the link (RFC 4861).
     let group = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0), 16));
@@ -68,7 +67,7 @@ pub(super) fn pod_to_node(facts: &Facts<'_>, find: &mut Find) {
     for pod in open {
         for port in &pod.host_ports {
             let Some(number) = number(&port.protocol) else { continue };
-            let traffic = Traffic { protocol: Some(number), ports: Ports::Range(port.port, port.port) };
+            let traffic = Traffic::of(number, Ports::Range(port.port, port.port));
             listeners.entry(traffic).or_insert_with(|| (BTreeSet::new(), pod)).0.insert(pod.node.clone());
         }
     }
@@ -110,7 +109,7 @@ pub(super) fn nodeport(facts: &Facts<'_>, find: &mut Find) {
         let place = |field: &str| origin(key("", "Service", &service.namespace, &service.name), field);
         for port in &service.ports {
             let (Some(node_port), Some(number)) = (port.node_port, number(&port.protocol)) else { continue };
-            traffic.insert(Traffic { protocol: Some(number), ports: Ports::Range(node_port, node_port) });
+            traffic.insert(Traffic::of(number, Ports::Range(node_port, node_port)));
             origins.push(place("spec.ports[].nodePort"));
         }
         if let Some(port) = service.health_check_port {

@@ -37,7 +37,7 @@ impl Supervisor {
             Distribution::Talos => (tcp(50001), "Talos's trustd listens on 50001"),
             Distribution::Kops => (tcp(3988), "kops-controller listens on 3988"),
             Distribution::Openshift => (
-                Traffic { protocol: Some(protocol::TCP), ports: Ports::Range(22623, 22624) },
+                Traffic::of(protocol::TCP, Ports::Range(22623, 22624)),
                 "the machine config server listens on 22623 and 22624",
             ),
             _ => return None,

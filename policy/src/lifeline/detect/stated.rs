@@ -97,8 +97,9 @@ pub(super) fn dhcp4(facts: &Facts<'_>, find: &mut Find) {
         return;
     }
     let Some(servers) = dhcp(facts, find, Family::IPv4) else { return };
-    find.flow(facts.every_node(), servers.clone(), &[Traffic::udp(67)]);
-    find.flow(servers, facts.every_node(), &[Traffic::udp(68)]);
+    // RFC 2131: from one well-known port to the other.
+    find.flow(facts.every_node(), servers.clone(), &[Traffic { source_port: Some(68), ..Traffic::udp(67) }]);
+    find.flow(servers, facts.every_node(), &[Traffic { source_port: Some(67), ..Traffic::udp(68) }]);
 }
 
 /// RFC 9915: servers listen on a group of the link and answer to link-local addresses.

@@ -18,6 +18,9 @@ pub(in crate::lifeline) fn cube(traffic: &Traffic) -> Cube {
     if let Some(number) = traffic.protocol {
         cube.protocols = number.into();
     }
+    if let Some(port) = traffic.source_port {
+        cube.source_ports = PortSet::from(port..=port);
+    }
     match traffic.ports {
         Ports::All => {}
         Ports::Range(first, last) => cube.destination_ports = PortSet::from(first..=last),

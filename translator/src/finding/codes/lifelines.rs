@@ -11,8 +11,8 @@ pub static ROW_WITHOUT_LIFELINE: Code = Code {
     title: "a part of a row with a flow is not held against changes",
     explanation: "Rows with a `flow` can be taken as lifelines: what they allow must keep passing, whatever changes. A \
                   lifeline goes from nodes or addresses to nodes or addresses, on ports of the destination. Names that only \
-                  a resolver knows, service addresses and source ports are no part of it, so what a row says by them is \
-                  left out.",
+                  a resolver knows, service addresses and ranges of source ports are no part of it, so what a row says by \
+                  them is left out.",
     example: "rows:\n- {roles: all, direction: egress, to: registry-names, ports: 443, flow: image-pull}",
     fix: "State the addresses as a peer with `cidrs`, or leave it: the other rows are held against changes all the same.",
 };

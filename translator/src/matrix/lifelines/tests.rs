@@ -20,7 +20,8 @@ spec:
   - {roles: cp, ports: 6443, from: [nodes, pods], flow: kube-apiserver}
   - {roles: all, ports: 22, from: 10.0.0.0/30, except: [10.0.0.1/32], flow: admin-ssh}
   - {roles: all, protocol: ICMP, icmp: [{type: 3, code: 4}], from: any, family: IPv4, flow: icmp-pmtu}
-  - {roles: all, protocol: UDP, sourcePorts: 67, ports: 68, from: any, flow: dhcp4}
+  - {roles: all, protocol: UDP, sourcePorts: 67, ports: 68, from: 10.0.0.9/32, flow: dhcp4}
+  - {roles: all, protocol: UDP, sourcePorts: 60-67, ports: 68, from: 10.0.0.9/32, flow: dhcp4}
   - {roles: worker, direction: egress, ports: 443, to: registry, flow: image-pull}
   - {roles: all, ports: 9100, from: any, purpose: no lifeline}
   - {roles: all, ports: 23, from: any, action: deny, flow: admin-ssh}
@@ -71,10 +72,11 @@ fn rows_with_a_flow_are_lifelines() {
         "kube-apiserver | a b | a | TCP/6443",
         "kube-apiserver | pods 10.42.0.0/16 | a | TCP/6443",
         "admin-ssh | stated 10.0.0.0/32 10.0.0.2/31 | a b | TCP/22",
+        "dhcp4 | stated 10.0.0.9/32 | a b | UDP/67>68",
         "icmp-pmtu | anyone 0.0.0.0/0 | a b | ICMP/3/4",
     ];
     assert_eq!(rows, expected);
     assert_eq!(lifelines[0].origins[0].field, "rows[0] (kubelet) of matrix.yaml");
     let left: Vec<(&str, &str)> = findings.iter().map(|it| (it.code.id, it.path.as_str())).collect();
-    assert_eq!(left, [("row-without-lifeline", "spec.rows[4]"), ("row-without-lifeline", "spec.rows[5]")]);
+    assert_eq!(left, [("row-without-lifeline", "spec.rows[5]"), ("row-without-lifeline", "spec.rows[6]")]);
 }

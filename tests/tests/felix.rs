@@ -6,15 +6,11 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 use policy::calico::settings::Dataplane;
-use tests::coverage::Run;
 use tests::felix::Rig;
-use tests::live;
 use tests::verdicts::calico::{Answer, Case};
 
 type Test = Result<(), Box<dyn std::error::Error>>;
 
-/// States of a run.
-const STATES: u64 = 300;
 /// Every so many of the random recordings; all would take an hour.
 const STEP: usize = 70;
 
@@ -49,20 +45,6 @@ fn recorded_cases_are_what_felix_does() -> Test {
         }
     }
     assert!(compared >= 100, "{compared} comparisons");
-    Ok(())
-}
-
-/// Random states of a cluster, each with 60 packets, in nftables and in iptables mode: what Felix does is what `evaluate` and
-/// `trace` say.
-#[test]
-fn random_states_are_what_felix_does() -> Test {
-    if tests::offline() {
-        return Ok(());
-    }
-    let report = live::calico::run(Run::of(STATES))?;
-    assert_eq!(report.totals.mismatches, 0, "{report}");
-    // A state with ICMP codes is for iptables alone.
-    assert!((STATES..=2 * STATES).contains(&report.totals.cases), "{report}");
     Ok(())
 }
 

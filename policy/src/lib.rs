@@ -12,3 +12,4 @@ pub mod net;
 pub mod object;
 pub mod packet;
 pub mod snapshot;
+mod warm;

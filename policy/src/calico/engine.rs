@@ -6,18 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use super::compile::{Assumptions, Memory, Parts};
 use super::endpoint::{Interface, owners};
-use super::evaluate::{BUDGET, Kept, Known, Selected, lock, passing};
+use super::evaluate::{BUDGET, Kept, Known, Selected, passing};
 use super::question::{Conntrack, Path, Question, Translation, Workloads};
 use super::settings::{Dataplane, Settings};
 use super::state::{HostEndpoint, Interfaces, State};
 use crate::packet::{Exhausted, Held, SharedSpace};
 use crate::snapshot::Snapshot;
-
-/// Policies and entries that a line of engines may gather beyond twice what it had when it last forgot what is out of use.
-const SLACK: usize = 1_000;
-const SLACK_ENTRIES: usize = 200_000;
-/// Nodes of diagrams, likewise. A node takes some 60 bytes, and what is remembered about it as much again.
-const SLACK_NODES: usize = 500_000;
+use crate::warm::{SLACK, SLACK_ENTRIES, SLACK_NODES, lock};
 
 /// A compiled snapshot that answers many questions, and from which that of a changed snapshot is made at the cost of the
 /// change. Cheap to clone; the engines before and after a change share what they have in common.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::compile::{Memory, Options, Parts, Rule, State};
 use super::evaluate::{BUDGET, Kept, Universe, regions};
@@ -10,12 +10,7 @@ use super::question::{Layer, Path, Question};
 use super::version::Version;
 use crate::packet::{Direction, Exhausted, Held, SharedSpace};
 use crate::snapshot::Snapshot;
-
-/// Policies and entries that a line of engines may gather beyond twice what it had when it last forgot what is out of use.
-const SLACK: usize = 1_000;
-const SLACK_ENTRIES: usize = 200_000;
-/// Nodes of diagrams, likewise. A node takes some 60 bytes, and what is remembered about it as much again.
-const SLACK_NODES: usize = 500_000;
+use crate::warm::{SLACK, SLACK_ENTRIES, SLACK_NODES, lock};
 
 /// A compiled snapshot that answers many questions, and from which that of a changed snapshot is made at the cost of the
 /// change. Cheap to clone; the engines before and after a change share what they have in common.
@@ -226,11 +221,6 @@ impl fmt::Debug for Line {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Line").finish_non_exhaustive()
     }
-}
-
-/// What is added to these tables is added whole, so one who panicked leaves them right.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A snapshot with what agents still enforce in the place of what they refuse.

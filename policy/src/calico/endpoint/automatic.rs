@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::TUNNELS;
 use crate::calico::address;
 use crate::calico::api::{AutoHostEndpointConfig, HostEndpointTemplate, KubeControllersConfigurationSpec};
 use crate::calico::selector::Selector;
@@ -13,17 +14,10 @@ use crate::calico::state::{HostEndpoint, Interfaces, Unknown};
 use crate::object::{self, Object};
 use crate::snapshot::{Key, Node, Snapshot};
 
-/// Annotations that hold the node's BGP and tunnel addresses. ExternalIP is never among the expected addresses.
-const ADDRESSES: [&str; 8] = [
-    "projectcalico.org/IPv4Address",
-    "projectcalico.org/IPv6Address",
-    "projectcalico.org/IPv4IPIPTunnelAddr",
-    "projectcalico.org/IPv4VXLANTunnelAddr",
-    "projectcalico.org/IPv6VXLANTunnelAddr",
-    "projectcalico.org/IPv4WireguardInterfaceAddr",
-    "projectcalico.org/IPv6WireguardInterfaceAddr",
-    "projectcalico.org/IPv4TunnelAddr",
-];
+/// Annotations that hold the node's BGP addresses, and a tunnel address as it was once noted. ExternalIP is never among the
+/// expected addresses.
+const ADDRESSES: [&str; 3] =
+    ["projectcalico.org/IPv4Address", "projectcalico.org/IPv6Address", "projectcalico.org/IPv4TunnelAddr"];
 
 /// Endpoints that the settings ask for and that are not there yet, and what about the settings is not understood.
 pub(in crate::calico) fn automatic(snapshot: &Snapshot, present: &[HostEndpoint]) -> (Vec<HostEndpoint>, Vec<Unknown>) {
@@ -101,7 +95,7 @@ fn endpoint(
 
 /// Addresses that an automatic endpoint expects.
 fn addresses(node: &Node) -> Vec<IpAddr> {
-    let annotated = ADDRESSES.iter().filter_map(|name| {
+    let annotated = ADDRESSES.iter().chain(&TUNNELS).filter_map(|name| {
         let text = node.annotations.get(*name)?;
         text.split('/').next()?.parse().ok()
     });

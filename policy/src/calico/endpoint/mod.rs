@@ -11,6 +11,16 @@ pub(super) use automatic::automatic;
 use super::settings::Settings;
 use super::state::{HostEndpoint, Interfaces, State};
 
+/// Annotations that hold tunnel addresses of nodes
+/// (projectcalico/calico:libcalico-go/lib/backend/k8s/resources/node.go).
+pub(crate) const TUNNELS: [&str; 5] = [
+    "projectcalico.org/IPv4IPIPTunnelAddr",
+    "projectcalico.org/IPv4VXLANTunnelAddr",
+    "projectcalico.org/IPv6VXLANTunnelAddr",
+    "projectcalico.org/IPv4WireguardInterfaceAddr",
+    "projectcalico.org/IPv6WireguardInterfaceAddr",
+];
+
 /// An interface of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Interface {

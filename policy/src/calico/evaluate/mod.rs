@@ -14,7 +14,7 @@ mod selected;
 use std::sync::Arc;
 
 pub(super) use self::rule::Kept;
-pub(super) use self::selected::{Known, Selected, lock};
+pub(super) use self::selected::{Known, Selected};
 use super::question::{Path, Question};
 use super::settings::Dataplane;
 use super::state::State;

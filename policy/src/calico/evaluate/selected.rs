@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::calico::state::{Endpoints, HostEndpoint, Policy, State};
+use crate::warm::lock;
 
 /// Groups of the endpoints of a state, and the policies of each.
 #[derive(Debug)]
@@ -144,9 +145,4 @@ impl fmt::Debug for Known {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Known").field("groups", &self.groups.len()).finish_non_exhaustive()
     }
-}
-
-/// What is added to these tables is added whole, so one who panicked leaves them right.
-pub(in crate::calico) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

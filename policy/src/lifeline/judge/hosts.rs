@@ -8,19 +8,10 @@ use ipnet::IpNet;
 
 use super::interfaces::{Interfaces, interfaces};
 use super::world::World;
+use crate::calico::endpoint::TUNNELS;
 use crate::net::Family;
 use crate::packet::IpSet;
 use crate::snapshot::{Node, Snapshot};
-
-/// Annotations that hold tunnel addresses of Calico's nodes
-/// (projectcalico/calico:libcalico-go/lib/backend/k8s/resources/node.go).
-const TUNNELS: [&str; 5] = [
-    "projectcalico.org/IPv4IPIPTunnelAddr",
-    "projectcalico.org/IPv4VXLANTunnelAddr",
-    "projectcalico.org/IPv6VXLANTunnelAddr",
-    "projectcalico.org/IPv4WireguardInterfaceAddr",
-    "projectcalico.org/IPv6WireguardInterfaceAddr",
-];
 
 /// A node that exists after the change.
 #[derive(Clone, Debug)]

@@ -1,0 +1,125 @@
+//! What Prometheus is told.
+
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::server::{Observe, Refused};
+
+/// How a review ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// The change may happen.
+    Allowed,
+    /// It may not.
+    Denied,
+    /// The body was no review.
+    Malformed,
+    /// The body came too slowly.
+    Slow,
+    /// There was no verdict in time.
+    Late,
+    /// There was no verdict to be had.
+    Unable,
+    /// A defect of this program.
+    Panic,
+}
+
+impl Outcome {
+    /// As a label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Malformed => "malformed",
+            Self::Slow => "slow",
+            Self::Late => "late",
+            Self::Unable => "unable",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByOutcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: &'static str,
+}
+
+/// All metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reviews: Family<ByOutcome, Counter>,
+    seconds: Histogram,
+    refused: Family<ByReason, Counter>,
+    handshakes: Counter,
+    connections: Gauge<i64, AtomicI64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("lifeline_webhook");
+        let reviews = Family::default();
+        registry.register("reviews", "Admission reviews by how they ended", reviews.clone());
+        // A tenth of a millisecond to some three seconds.
+        let seconds = Histogram::new(exponential_buckets(0.0001, 2.0, 16));
+        let help = "Time from the header of a review to its answer";
+        registry.register_with_unit("review_duration", help, Unit::Seconds, seconds.clone());
+        let refused = Family::default();
+        registry.register("connections_refused", "Connections that were not taken", refused.clone());
+        let handshakes = Counter::default();
+        registry.register("handshakes_failed", "Connections without a TLS handshake", handshakes.clone());
+        let connections = Gauge::default();
+        registry.register("connections", "Open connections", connections.clone());
+        Self { registry, reviews, seconds, refused, handshakes, connections }
+    }
+}
+
+impl Metrics {
+    /// A review has ended.
+    pub fn review(&self, outcome: Outcome, took: Duration) {
+        self.reviews.get_or_create(&ByOutcome { outcome: outcome.name() }).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Everything, in the text format of OpenMetrics.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: text is written into memory.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Observe for Metrics {
+    fn refused(&self, why: Refused) {
+        let reason = match why {
+            Refused::Source => "source",
+            Refused::Full => "full",
+        };
+        self.refused.get_or_create(&ByReason { reason }).inc();
+    }
+
+    fn handshake_failed(&self) {
+        self.handshakes.inc();
+    }
+
+    fn connections(&self, open: usize) {
+        self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+}

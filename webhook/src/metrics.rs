@@ -1,7 +1,7 @@
 //! What Prometheus is told.
 
 use std::sync::atomic::AtomicI64;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use policy::lifeline::config::Mode;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -74,6 +74,9 @@ pub struct Metrics {
     refused: Family<ByReason, Counter>,
     handshakes: Counter,
     connections: Gauge<i64, AtomicI64>,
+    certificate_end: Gauge<i64, AtomicI64>,
+    certificate_rotations: Counter,
+    certificate_trouble: Gauge<i64, AtomicI64>,
 }
 
 impl Default for Metrics {
@@ -93,7 +96,26 @@ impl Default for Metrics {
         registry.register("handshakes_failed", "Connections without a TLS handshake", handshakes.clone());
         let connections = Gauge::default();
         registry.register("connections", "Open connections", connections.clone());
-        Self { registry, reviews, findings, seconds, refused, handshakes, connections }
+        let certificate_end = Gauge::default();
+        let help = "When the serving certificate ends, since 1970";
+        registry.register_with_unit("certificate_not_after", help, Unit::Seconds, certificate_end.clone());
+        let certificate_rotations = Counter::default();
+        registry.register("certificate_rotations", "Replaced serving certificates", certificate_rotations.clone());
+        let certificate_trouble = Gauge::default();
+        let help = "Whether the certificate cannot be renewed, or its authority not be published";
+        registry.register("certificate_trouble", help, certificate_trouble.clone());
+        Self {
+            registry,
+            reviews,
+            findings,
+            seconds,
+            refused,
+            handshakes,
+            connections,
+            certificate_end,
+            certificate_rotations,
+            certificate_trouble,
+        }
     }
 }
 
@@ -111,6 +133,20 @@ impl Metrics {
             Mode::Observe => "observe",
         };
         self.findings.get_or_create(&ByFinding { code: code.to_owned(), mode }).inc();
+    }
+
+    /// A serving certificate is presented, in the place of another one or as the first.
+    pub fn certificate(&self, not_after: SystemTime, is_rotation: bool) {
+        let end = not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.certificate_end.set(i64::try_from(end.as_secs()).unwrap_or(i64::MAX));
+        if is_rotation {
+            self.certificate_rotations.inc();
+        }
+    }
+
+    /// Whether the certificate can be renewed, and its authority is published.
+    pub fn certificate_trouble(&self, is_there: bool) {
+        self.certificate_trouble.set(i64::from(is_there));
     }
 
     /// Everything, in the text format of OpenMetrics.

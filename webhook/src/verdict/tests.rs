@@ -30,7 +30,7 @@ fn state(texts: &[&str], more: &str) -> State {
         loader.read("state.yaml", text).expect("manifests");
     }
     let config = Config::read(&format!("{CONFIG}{more}")).expect("a configuration");
-    State { snapshot: loader.finish().snapshot, config: Arc::new(config), ..State::default() }
+    State::new(&loader.finish().snapshot, Arc::new(config), &Assumptions::default())
 }
 
 fn guarded() -> State {
@@ -67,7 +67,7 @@ fn gnp(name: &str, spec: &Value) -> Value {
 
 /// As the state has it.
 fn stored(state: &State, kind: &str, name: &str) -> Value {
-    let found = state.snapshot.of("projectcalico.org", kind).find(|manifest| manifest.key.name == name);
+    let found = state.snapshot().of("projectcalico.org", kind).find(|manifest| manifest.key.name == name);
     found.expect(name).value.clone()
 }
 
@@ -173,7 +173,7 @@ fn severities_go_their_own_ways() {
 
 #[test]
 fn bookkeeping_is_not_judged() {
-    let state = State::default();
+    let state = state(&[], "");
     let before = gnp("a", &json!({"types": ["Ingress"]}));
     let mut after = before.clone();
     after["metadata"]["resourceVersion"] = json!("7");
@@ -211,10 +211,7 @@ fn a_denial_fits_and_has_no_half_commands() {
         {"action": "Allow", "protocol": "UDP", "destination": {"ports": ports}}]}),
     );
     let before = gnp("deny-all", &json!({"order": 10, "types": ["Egress"]}));
-    let mut known = state;
-    known.snapshot =
-        known.snapshot.put(&policy::snapshot::manifests("-", &before.to_string()).expect("one")[0]).expect("put");
-    let decision = ask(&known, Some(&before), Some(&deny));
+    let decision = ask(&state, Some(&before), Some(&deny));
     let text = message(&decision);
     assert!(text.len() <= crate::review::MESSAGE, "{}", text.len());
     assert!(!text.contains('\'') && text.contains("too long for this message"), "{text}");

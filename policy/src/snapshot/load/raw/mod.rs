@@ -94,18 +94,22 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Read<T> {
 impl Cluster {
     /// Takes out what was read of an object before.
     pub(in crate::snapshot) fn forget(&mut self, key: &Key) {
-        let this = |namespace: &str, name: &str| namespace == key.namespace && name == key.name;
-        match (key.group.as_str(), key.kind.as_str()) {
-            ("", "Node") => self.nodes.retain(|node| node.name != key.name),
-            ("", "Pod") => self.pods.retain(|pod| !this(&pod.namespace, &pod.name)),
-            ("", "Namespace") => self.namespaces.retain(|namespace| namespace.name != key.name),
-            ("", "ServiceAccount") => self.service_accounts.retain(|account| !this(&account.namespace, &account.name)),
-            ("", "Service") => self.services.retain(|service| !this(&service.namespace, &service.name)),
-            ("", "ConfigMap") => self.config_maps.retain(|map| !this(&map.namespace, &map.name)),
-            ("discovery.k8s.io", "EndpointSlice") => self.slices.retain(|slice| !this(&slice.namespace, &slice.name)),
-            ("apps", "DaemonSet") => self.daemon_sets.retain(|set| !this(&set.namespace, &set.name)),
-            ("apps", "Deployment") => self.deployments.retain(|it| !this(&it.namespace, &it.name)),
-            ("", "PersistentVolume") => self.volumes.retain(|volume| volume.name != key.name),
+        self.retain(&key.group, &key.kind, |namespace, name| namespace != key.namespace || name != key.name);
+    }
+
+    /// Takes out objects of a kind that are not to be kept, by namespace and name.
+    pub(in crate::snapshot) fn retain(&mut self, group: &str, kind: &str, keep: impl Fn(&str, &str) -> bool) {
+        match (group, kind) {
+            ("", "Node") => self.nodes.retain(|node| keep("", &node.name)),
+            ("", "Pod") => self.pods.retain(|pod| keep(&pod.namespace, &pod.name)),
+            ("", "Namespace") => self.namespaces.retain(|namespace| keep("", &namespace.name)),
+            ("", "ServiceAccount") => self.service_accounts.retain(|account| keep(&account.namespace, &account.name)),
+            ("", "Service") => self.services.retain(|service| keep(&service.namespace, &service.name)),
+            ("", "ConfigMap") => self.config_maps.retain(|map| keep(&map.namespace, &map.name)),
+            ("discovery.k8s.io", "EndpointSlice") => self.slices.retain(|slice| keep(&slice.namespace, &slice.name)),
+            ("apps", "DaemonSet") => self.daemon_sets.retain(|set| keep(&set.namespace, &set.name)),
+            ("apps", "Deployment") => self.deployments.retain(|it| keep(&it.namespace, &it.name)),
+            ("", "PersistentVolume") => self.volumes.retain(|volume| keep("", &volume.name)),
             _ => {}
         }
     }

@@ -5,3 +5,4 @@ pub mod metrics;
 pub mod review;
 pub mod server;
 pub mod validate;
+pub mod verdict;

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use policy::lifeline::config::Mode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -53,6 +54,12 @@ struct ByOutcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFinding {
+    code: String,
+    mode: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByReason {
     reason: &'static str,
 }
@@ -62,6 +69,7 @@ struct ByReason {
 pub struct Metrics {
     registry: Registry,
     reviews: Family<ByOutcome, Counter>,
+    findings: Family<ByFinding, Counter>,
     seconds: Histogram,
     refused: Family<ByReason, Counter>,
     handshakes: Counter,
@@ -73,6 +81,8 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("lifeline_webhook");
         let reviews = Family::default();
         registry.register("reviews", "Admission reviews by how they ended", reviews.clone());
+        let findings = Family::default();
+        registry.register("findings", "Findings in reviews, by code, enforced or observed", findings.clone());
         // A tenth of a millisecond to some three seconds.
         let seconds = Histogram::new(exponential_buckets(0.0001, 2.0, 16));
         let help = "Time from the header of a review to its answer";
@@ -83,7 +93,7 @@ impl Default for Metrics {
         registry.register("handshakes_failed", "Connections without a TLS handshake", handshakes.clone());
         let connections = Gauge::default();
         registry.register("connections", "Open connections", connections.clone());
-        Self { registry, reviews, seconds, refused, handshakes, connections }
+        Self { registry, reviews, findings, seconds, refused, handshakes, connections }
     }
 }
 
@@ -92,6 +102,15 @@ impl Metrics {
     pub fn review(&self, outcome: Outcome, took: Duration) {
         self.reviews.get_or_create(&ByOutcome { outcome: outcome.name() }).inc();
         self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Something was found in a change. Codes come from lifelines, so there are few.
+    pub fn finding(&self, code: &str, mode: Mode) {
+        let mode = match mode {
+            Mode::Enforce => "enforce",
+            Mode::Observe => "observe",
+        };
+        self.findings.get_or_create(&ByFinding { code: code.to_owned(), mode }).inc();
     }
 
     /// Everything, in the text format of OpenMetrics.

@@ -1,5 +1,6 @@
 //! The admission server: refuses, at the API server's door, policy changes that would cut the cluster off.
 
+pub mod cluster;
 pub mod health;
 pub mod metrics;
 pub mod review;

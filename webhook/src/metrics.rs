@@ -1,5 +1,7 @@
 //! What Prometheus is told.
 
+mod cluster;
+
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::server::{Observe, Refused};
+
+pub use cluster::ClusterMetrics;
 
 /// How a review ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +78,8 @@ pub struct Metrics {
     refused: Family<ByReason, Counter>,
     handshakes: Counter,
     connections: Gauge<i64, AtomicI64>,
+    /// About the cluster.
+    pub cluster: ClusterMetrics,
 }
 
 impl Default for Metrics {
@@ -93,7 +99,8 @@ impl Default for Metrics {
         registry.register("handshakes_failed", "Connections without a TLS handshake", handshakes.clone());
         let connections = Gauge::default();
         registry.register("connections", "Open connections", connections.clone());
-        Self { registry, reviews, findings, seconds, refused, handshakes, connections }
+        let cluster = ClusterMetrics::register(&mut registry);
+        Self { registry, reviews, findings, seconds, refused, handshakes, connections, cluster }
     }
 }
 

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use kube::core::ApiResource;
 use policy::snapshot::{Key, Manifest, Snapshot};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::object::revision;
-use super::table::{ROWS, Row};
+use super::table::{Class, ROWS, Row};
 use crate::health::Readiness;
 use crate::metrics::Metrics;
 
@@ -57,6 +58,7 @@ pub struct View {
 pub struct Store {
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
+    wanted: Notify,
     readiness: Readiness,
     metrics: Arc<Metrics>,
 }
@@ -68,6 +70,8 @@ struct Inner {
     pending: BTreeMap<Key, Option<Manifest>>,
     /// One for each row of the table.
     rows: Vec<Standing>,
+    /// The same: how it is served, if it is read.
+    served: Vec<Option<ApiResource>>,
     /// Objects that could not be read, and why.
     mistakes: BTreeMap<Key, String>,
 }
@@ -76,10 +80,20 @@ impl Store {
     /// One that knows nothing yet.
     pub fn new(readiness: Readiness, metrics: Arc<Metrics>) -> Arc<Self> {
         let rows = vec![Standing::Unknown("the API server has not been asked yet".to_owned()); ROWS.len()];
-        let inner =
-            Inner { snapshot: Snapshot::default(), pending: BTreeMap::new(), rows, mistakes: BTreeMap::new() };
-        let store =
-            Self { inner: Mutex::new(inner), changed: watch::Sender::new(0), readiness, metrics };
+        let inner = Inner {
+            snapshot: Snapshot::default(),
+            pending: BTreeMap::new(),
+            rows,
+            served: vec![None; ROWS.len()],
+            mistakes: BTreeMap::new(),
+        };
+        let store = Self {
+            inner: Mutex::new(inner),
+            changed: watch::Sender::new(0),
+            wanted: Notify::new(),
+            readiness,
+            metrics,
+        };
         store.report(&store.lock());
         Arc::new(store)
     }
@@ -114,6 +128,28 @@ impl Store {
         self.lock().rows.clone()
     }
 
+    /// Rows of a class that are read, and how they are served.
+    pub fn served(&self, class: Class) -> Vec<(&'static Row, ApiResource)> {
+        let inner = self.lock();
+        let served = ROWS.iter().zip(&inner.served).filter(|(row, _)| row.class == class);
+        served.filter_map(|(row, resource)| Some((row, resource.clone()?))).collect()
+    }
+
+    /// Asks whether the API server has something new, before the time for that has come.
+    pub fn look_again(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Comes to an end when somebody has asked to look again.
+    pub(super) async fn asked_to_look(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// How a row is served from now on; absent: it is not read.
+    pub(super) fn serve(&self, index: usize, resource: Option<ApiResource>) {
+        self.lock().served[index] = resource;
+    }
+
     /// Told of every change of the cache.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -124,9 +160,8 @@ impl Store {
         let mut inner = self.lock();
         // A list repeats what a watch has told. The same object, left in its place, tells that nothing has changed.
         let known = inner.snapshot.objects.get(&manifest.key);
-        let same = known.is_some_and(|known| {
-            revision(&known.value).is_some_and(|known| Some(known) == revision(&manifest.value))
-        });
+        let same = known
+            .is_some_and(|known| revision(&known.value).is_some_and(|known| Some(known) == revision(&manifest.value)));
         if same {
             inner.pending.remove(&manifest.key);
             return;
@@ -151,9 +186,9 @@ impl Store {
             !row.has(namespace, name) || names.contains(&(namespace.to_owned(), name.to_owned()))
         };
         inner.snapshot.retain(row.group, row.kind, is_kept);
-        inner.mistakes.retain(|key, _| {
-            key.group != row.group || key.kind != row.kind || is_kept(&key.namespace, &key.name)
-        });
+        inner
+            .mistakes
+            .retain(|key, _| key.group != row.group || key.kind != row.kind || is_kept(&key.namespace, &key.name));
         self.gathered(inner);
     }
 
@@ -162,7 +197,9 @@ impl Store {
         let mut inner = self.lock();
         let now = match (&inner.rows[index], standing) {
             // What is old does not get younger by failing again, and what was never listed is not known by failing.
-            (Standing::Stale { since, .. }, Standing::Stale { reason, .. }) => Standing::Stale { since: *since, reason },
+            (Standing::Stale { since, .. }, Standing::Stale { reason, .. }) => {
+                Standing::Stale { since: *since, reason }
+            }
             (Standing::Unknown(_) | Standing::Listing(_), Standing::Stale { reason, .. }) => {
                 Standing::Listing(Some(reason))
             }
@@ -186,12 +223,12 @@ impl Store {
         let now = Instant::now();
         for (row, standing) in ROWS.iter().zip(self.standings()) {
             match standing {
-                Standing::Watched => self.metrics.cache_age(&row.title(), Some(Duration::ZERO)),
+                Standing::Watched => self.metrics.cluster.cache_age(&row.title(), Some(Duration::ZERO)),
                 Standing::Stale { since, .. } => {
-                    self.metrics.cache_age(&row.title(), Some(now.saturating_duration_since(since)));
+                    self.metrics.cluster.cache_age(&row.title(), Some(now.saturating_duration_since(since)));
                 }
                 Standing::Unknown(_) | Standing::Absent | Standing::Twin | Standing::Listing(_) => {
-                    self.metrics.cache_age(&row.title(), None);
+                    self.metrics.cluster.cache_age(&row.title(), None);
                 }
             }
         }
@@ -286,8 +323,14 @@ mod tests {
 
     fn object(group: &str, kind: &str, name: &str, revision: u64) -> Manifest {
         let [group, kind, name] = [group, kind, name].map(str::to_owned);
-        let value = json!({"metadata": {"name": name, "resourceVersion": revision.to_string()}, "spec": {"at": revision}});
-        Manifest { key: Key { group, kind, namespace: String::new(), name }, version: "v3".to_owned(), value, source: None }
+        let value =
+            json!({"metadata": {"name": name, "resourceVersion": revision.to_string()}, "spec": {"at": revision}});
+        Manifest {
+            key: Key { group, kind, namespace: String::new(), name },
+            version: "v3".to_owned(),
+            value,
+            source: None,
+        }
     }
 
     fn tier(name: &str, revision: u64) -> Manifest {
@@ -343,7 +386,9 @@ mod tests {
             map.value["metadata"]["namespace"] = namespace.into();
             map
         };
-        for (namespace, name) in [("kube-system", "cilium-config"), ("kube-system", "kube-proxy"), ("kube-public", "cluster-info")] {
+        for (namespace, name) in
+            [("kube-system", "cilium-config"), ("kube-system", "kube-proxy"), ("kube-public", "cluster-info")]
+        {
             store.put(map(namespace, name));
         }
         store.put(tier("a", 1));

@@ -152,7 +152,9 @@ pub const ROWS: [Row; 50] = [
     row("apps", V1, DAEMON_SET).of("cilium").fact(AGENTS),
     row("apps", V1, DAEMON_SET).of("openshift-ovn-kubernetes").fact(AGENTS),
     row("apps", V1, DAEMON_SET).of("harvester-system").fact("the virtual address of Harvester's control plane"),
-    row("apps", V1, ("Deployment", "deployments")).of("cattle-system").named("cattle-cluster-agent")
+    row("apps", V1, ("Deployment", "deployments"))
+        .of("cattle-system")
+        .named("cattle-cluster-agent")
         .fact("where Rancher is"),
 ];
 
@@ -185,7 +187,8 @@ mod tests {
             "IPPool",
         ];
         for group in CALICO {
-            let policy = |kind: &&str| ROWS.iter().any(|row| (row.group, row.kind, row.class) == (group, *kind, Class::Policy));
+            let policy =
+                |kind: &&str| ROWS.iter().any(|row| (row.group, row.kind, row.class) == (group, *kind, Class::Policy));
             assert!(guarded.iter().all(policy), "{group}");
         }
         // Whatever else tells of lifelines is a fact, and what is not a fact is policy or read by detection too.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, pin_mut};
+use kube::core::ApiResource;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
-use kube::core::ApiResource;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ pub async fn follow(client: Client, store: Arc<Store>, discovery: Duration, stop
     loop {
         let wait = match discover(&tasks.client).await {
             Ok(served) => {
-                let complete = tasks.adjust(served);
+                let complete = tasks.adjust(served).await;
                 if complete { discovery } else { pause.next() }
             }
             Err(error) => {
@@ -47,6 +47,7 @@ pub async fn follow(client: Client, store: Arc<Store>, discovery: Duration, stop
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
+            () = tasks.store.asked_to_look() => {}
             () = stop.cancelled() => break,
         }
         tasks.store.measure();
@@ -64,19 +65,20 @@ struct Tasks {
 
 impl Tasks {
     /// Begins and ends watches. Whether it is known of every row how it is served.
-    fn adjust(&mut self, served: Vec<Served>) -> bool {
+    async fn adjust(&mut self, served: Vec<Served>) -> bool {
         let mut complete = true;
         for (index, served) in served.into_iter().enumerate() {
             match served {
                 Served::As(resource) => {
                     if self.running.get(&index).is_none_or(|(running, _)| *running != resource) {
-                        self.end(index, Standing::Listing(None));
+                        self.end(index, Standing::Listing(None)).await;
+                        self.store.serve(index, Some(resource.clone()));
                         let task = row(self.client.clone(), index, resource.clone(), Arc::clone(&self.store));
                         self.running.insert(index, (resource, self.all.spawn(task)));
                     }
                 }
-                Served::Absent => self.end(index, Standing::Absent),
-                Served::Twin => self.end(index, Standing::Twin),
+                Served::Absent => self.end(index, Standing::Absent).await,
+                Served::Twin => self.end(index, Standing::Twin).await,
                 Served::Unknown(reason) => {
                     complete = false;
                     self.store.unknown(index, &reason);
@@ -87,9 +89,14 @@ impl Tasks {
     }
 
     /// Ends a watch, and forgets what it told.
-    fn end(&mut self, index: usize, standing: Standing) {
+    async fn end(&mut self, index: usize, standing: Standing) {
+        self.store.serve(index, None);
         if let Some((_, task)) = self.running.remove(&index) {
             task.abort();
+            // It tells nothing more once it has ended, and not before.
+            while !task.is_finished() {
+                tokio::task::yield_now().await;
+            }
             self.store.retain(&ROWS[index], &HashSet::new());
         }
         self.store.set(index, standing);

@@ -32,7 +32,7 @@ use crate::snapshot::{Key, Snapshot};
 
 use compare::Compared;
 
-pub use change::{Change, ChangeError};
+pub use change::{Change, ChangeError, is_same};
 pub use doubt::{Doubt, DoubtKind, Stop};
 pub use explain::Deciding;
 pub use world::Assumptions;

@@ -1,9 +1,12 @@
 //! The admission server: refuses, at the API server's door, policy changes that would cut the cluster off.
 
+pub mod args;
 pub mod cluster;
 pub mod health;
 pub mod metrics;
+pub mod offline;
 pub mod review;
+pub mod serve;
 pub mod server;
 pub mod validate;
 pub mod verdict;

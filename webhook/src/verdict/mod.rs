@@ -180,3 +180,6 @@ impl Findings<'_> {
         self.stops.is_empty() && self.cuts.is_empty() && self.doubts.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

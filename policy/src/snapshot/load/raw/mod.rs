@@ -18,21 +18,8 @@ use self::pod::{RawPod, pod};
 use self::service::{service, slice};
 use self::volume::volume;
 use crate::snapshot::cluster::Map;
+use crate::snapshot::sources::is_configuration;
 use crate::snapshot::{Cluster, ConfigMap, DaemonSet, Deployment, Key, Namespace, ServiceAccount};
-
-/// ConfigMaps that say how a cluster or an agent is set up, by the beginning of their names.
-const CONFIG_MAPS: [&str; 10] = [
-    "antrea-config",
-    "calico-config",
-    "canal-config",
-    "cilium-config",
-    "cluster-info",
-    "kube-flannel-cfg",
-    "kube-proxy",
-    "kubeadm-config",
-    "kubelet-config",
-    "rke2-canal-config",
-];
 
 /// A field that is not what the API server makes of it.
 #[derive(Debug)]
@@ -63,7 +50,7 @@ pub(super) fn take(cluster: &mut Cluster, key: &Key, value: &Value) -> Read<bool
             cluster.service_accounts.push(ServiceAccount { namespace, name, labels: raw.metadata.labels });
         }
         ("", "Service") => cluster.services.push(service(key, typed(value)?)?),
-        ("", "ConfigMap") if CONFIG_MAPS.iter().any(|name| key.name.starts_with(name)) => {
+        ("", "ConfigMap") if is_configuration(&key.name) => {
             let raw: RawConfigMap = typed(value)?;
             let (namespace, name) = (key.namespace.clone(), key.name.clone());
             cluster.config_maps.push(ConfigMap { namespace, name, data: raw.data });

@@ -23,7 +23,13 @@ pub struct Args {
     #[arg(long, conflicts_with = "snapshot", help_heading = "State")]
     pub self_test: bool,
     /// Namespace in which this runs, with its Secret, ConfigMaps and Lease.
-    #[arg(long, value_name = "NAME", default_value = "lifeline-system", env = "LIFELINE_NAMESPACE", help_heading = "State")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "lifeline-system",
+        env = "LIFELINE_NAMESPACE",
+        help_heading = "State"
+    )]
     pub namespace: String,
 
     /// Where reviews are answered, over TLS.

@@ -60,7 +60,8 @@ fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn log(args: &Args) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&args.log).map_err(|error| Failure::Usage(format!("--log {}: {error}", args.log)))?;
+    let filter =
+        EnvFilter::try_new(&args.log).map_err(|error| Failure::Usage(format!("--log {}: {error}", args.log)))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
         Format::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),

@@ -77,8 +77,9 @@ impl Fixed {
         }
         let config = match config {
             None => Config::default(),
-            Some(path) => Config::read(&text(path)?)
-                .map_err(|errors| Unusable::Config { path: path.to_owned(), errors })?,
+            Some(path) => {
+                Config::read(&text(path)?).map_err(|errors| Unusable::Config { path: path.to_owned(), errors })?
+            }
         };
         Ok(Self(State { snapshot: snapshot_of, config: Arc::new(config), ..State::default() }))
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 use rustls::ServerConfig;
-use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};

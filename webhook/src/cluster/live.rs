@@ -28,7 +28,6 @@ pub trait Source: Send + Sync + 'static {
 }
 
 /// The API server: policy from it, facts from the cache.
-#[derive(Debug)]
 pub struct Live {
     client: Client,
     store: Arc<Store>,

@@ -29,6 +29,8 @@ pub enum Standing {
     Absent,
     /// It has them, as a view of what another row reads.
     Twin,
+    /// They may not be read, and need not.
+    Forbidden,
     /// They have not all been listed yet; with what went wrong last.
     Listing(Option<String>),
     /// They are watched.
@@ -121,6 +123,13 @@ impl Store {
             age: oldest.map_or(Duration::ZERO, |(age, _)| age),
             oldest: oldest.map(|(_, row)| row),
         })
+    }
+
+    /// What has been read so far, be it not everything.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut inner = self.lock();
+        inner.fold();
+        inner.snapshot.clone()
     }
 
     /// How it stands with each row of the table.
@@ -227,7 +236,11 @@ impl Store {
                 Standing::Stale { since, .. } => {
                     self.metrics.cluster.cache_age(&row.title(), Some(now.saturating_duration_since(since)));
                 }
-                Standing::Unknown(_) | Standing::Absent | Standing::Twin | Standing::Listing(_) => {
+                Standing::Unknown(_)
+                | Standing::Absent
+                | Standing::Twin
+                | Standing::Forbidden
+                | Standing::Listing(_) => {
                     self.metrics.cluster.cache_age(&row.title(), None);
                 }
             }
@@ -294,7 +307,9 @@ impl Inner {
         let waiting = ROWS.iter().zip(&self.rows).filter_map(|(row, standing)| match standing {
             Standing::Unknown(reason) | Standing::Listing(Some(reason)) => Some(format!("{}: {reason}", row.title())),
             Standing::Listing(None) => Some(row.title()),
-            Standing::Absent | Standing::Twin | Standing::Watched | Standing::Stale { .. } => None,
+            Standing::Absent | Standing::Twin | Standing::Forbidden | Standing::Watched | Standing::Stale { .. } => {
+                None
+            }
         });
         waiting.collect()
     }

@@ -62,8 +62,7 @@ fn rows(resource: Resource) -> Vec<Row> {
                 let name = (*namespace == "kube-public").then_some("cluster-info");
                 Row { namespace: Some(namespace), name, ..row }
             });
-            let others =
-                OF_AGENTS.iter().map(|namespace| Row { namespace: Some(namespace), optional: true, ..row });
+            let others = OF_AGENTS.iter().map(|namespace| Row { namespace: Some(namespace), optional: true, ..row });
             fixed.chain(others).collect()
         }
     }

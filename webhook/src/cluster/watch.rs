@@ -27,6 +27,8 @@ const WATCH: u32 = 50;
 /// Between two attempts, at first and at most.
 const SHORTEST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(5);
+/// Until it is asked again whether something may be read.
+const WITHOUT: Duration = Duration::from_secs(60);
 /// After so long without a failure, it begins anew.
 const CALM: Duration = Duration::from_secs(30);
 
@@ -117,9 +119,21 @@ async fn row(client: Client, index: usize, resource: ApiResource, store: Arc<Sto
             watcher::Error::NoResourceVersion => "the API server sends no resourceVersion".to_owned(),
         };
         tracing::debug!(objects = %row.title(), %reason, "a watch is interrupted");
-        store.set(index, Standing::Stale { since: Instant::now(), reason });
-        tokio::time::sleep(pause.next()).await;
+        if row.optional && is_forbidden(&error) {
+            store.retain(row, &HashSet::new());
+            store.set(index, Standing::Forbidden);
+            tokio::time::sleep(WITHOUT).await;
+        } else {
+            store.set(index, Standing::Stale { since: Instant::now(), reason });
+            tokio::time::sleep(pause.next()).await;
+        }
     }
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    let (InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error)) = error else { return false };
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 /// Lists and watches until something goes wrong.

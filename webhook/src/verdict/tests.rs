@@ -124,15 +124,19 @@ fn content_that_stops_an_agent_is_refused() {
 
 #[test]
 fn what_is_not_understood_is_refused_with_its_field() {
-    let odd = gnp("odd", &json!({"selector": "has(kubernetes.io/hostname)", "types": ["Ingress"], "ingress": [
-        {"action": "Allow", "onlyOnSundays": true}]}));
+    let odd = gnp(
+        "odd",
+        &json!({"selector": "has(kubernetes.io/hostname)", "types": ["Ingress"], "ingress": [
+        {"action": "Allow", "onlyOnSundays": true}]}),
+    );
     let strict = state(&[NODES, CALICO, AUTOMATIC], "");
     let decision = ask(&strict, None, Some(&odd));
     insta::assert_snapshot!(message(&decision));
     let cause = &decision.answer.denial.as_ref().expect("a denial").causes[0];
     assert_eq!((cause.reason.as_str(), cause.field.as_str()), ("cannot-prove", "spec.ingress[0].onlyOnSundays"));
 
-    let tolerant = "  tolerate:\n  - {doubt: unknown, field: spec.ingress.onlyOnSundays, reason: we never ask on Sundays}\n";
+    let tolerant =
+        "  tolerate:\n  - {doubt: unknown, field: spec.ingress.onlyOnSundays, reason: we never ask on Sundays}\n";
     let decision = ask(&state(&[NODES, CALICO, AUTOMATIC], tolerant), None, Some(&odd));
     assert_eq!(decision.answer.denial, None);
     insta::assert_snapshot!(decision.answer.warnings.join("\n"));
@@ -155,8 +159,11 @@ fn what_is_only_observed_passes_with_a_warning_and_is_counted() {
 fn severities_go_their_own_ways() {
     // A policy that leaves out everything but blockers cuts a major lifeline only.
     let state = state(&[NODES, CALICO, AUTOMATIC], "    ntpServers: [198.51.100.1/32]\n  mode: {minor: observe}\n");
-    let egress = gnp("no-time", &json!({"selector": "has(kubernetes.io/hostname)", "types": ["Egress"], "egress": [
-        {"action": "Deny", "protocol": "UDP", "destination": {"nets": ["198.51.100.1/32"]}}, {"action": "Allow"}]}));
+    let egress = gnp(
+        "no-time",
+        &json!({"selector": "has(kubernetes.io/hostname)", "types": ["Egress"], "egress": [
+        {"action": "Deny", "protocol": "UDP", "destination": {"nets": ["198.51.100.1/32"]}}, {"action": "Allow"}]}),
+    );
     let decision = ask(&state, None, Some(&egress));
     assert_eq!(decision.answer.denial, None, "{:?}", decision.findings);
     assert_eq!(decision.findings, [Finding { code: "cuts-ntp".to_owned(), mode: Mode::Observe }]);
@@ -181,8 +188,11 @@ fn bookkeeping_is_not_judged() {
 #[test]
 fn harmless_changes_pass_without_a_word() {
     let state = guarded();
-    let allow = gnp("more", &json!({"order": 90, "selector": "has(kubernetes.io/hostname)", "types": ["Ingress"],
-        "ingress": [{"action": "Allow", "protocol": "TCP", "destination": {"ports": [9100]}}]}));
+    let allow = gnp(
+        "more",
+        &json!({"order": 90, "selector": "has(kubernetes.io/hostname)", "types": ["Ingress"],
+        "ingress": [{"action": "Allow", "protocol": "TCP", "destination": {"ports": [9100]}}]}),
+    );
     let decision = ask(&state, None, Some(&allow));
     assert_eq!((decision.answer.denial, decision.answer.warnings), (None, vec![]));
     assert_eq!(decision.answer.audit["verdict"], "safe");
@@ -193,11 +203,15 @@ fn a_denial_fits_and_has_no_half_commands() {
     // Many ports: the patch is longer than a message may be.
     let state = state(&[NODES, CALICO, AUTOMATIC], "");
     let ports: Vec<Value> = (0..400).map(|port| json!(20_000 + port * 2)).collect();
-    let deny = gnp("deny-all", &json!({"order": 10, "types": ["Ingress"], "ingress": [
-        {"action": "Allow", "protocol": "UDP", "destination": {"ports": ports}}]}));
+    let deny = gnp(
+        "deny-all",
+        &json!({"order": 10, "types": ["Ingress"], "ingress": [
+        {"action": "Allow", "protocol": "UDP", "destination": {"ports": ports}}]}),
+    );
     let before = gnp("deny-all", &json!({"order": 10, "types": ["Egress"]}));
     let mut known = state;
-    known.snapshot = known.snapshot.put(&policy::snapshot::manifests("-", &before.to_string()).expect("one")[0]).expect("put");
+    known.snapshot =
+        known.snapshot.put(&policy::snapshot::manifests("-", &before.to_string()).expect("one")[0]).expect("put");
     let decision = ask(&known, Some(&before), Some(&deny));
     let text = message(&decision);
     assert!(text.len() <= crate::review::MESSAGE, "{}", text.len());

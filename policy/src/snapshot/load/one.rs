@@ -80,6 +80,16 @@ impl Snapshot {
         mistakes
     }
 
+    /// Namespaces and names of the objects of a kind, as far as a verdict reads them.
+    pub fn names(&self, group: &str, kind: &str) -> Vec<(&str, &str)> {
+        if is_kept(group) {
+            let keys = self.of(group, kind).map(|manifest| &manifest.key);
+            keys.map(|key| (key.namespace.as_str(), key.name.as_str())).collect()
+        } else {
+            self.cluster.names(group, kind)
+        }
+    }
+
     /// Takes out objects of a kind that are not to be kept, by namespace and name.
     pub fn retain(&mut self, group: &str, kind: &str, keep: impl Fn(&str, &str) -> bool) {
         if is_kept(group) {

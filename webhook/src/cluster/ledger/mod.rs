@@ -108,6 +108,7 @@ impl Ledger {
         if read.number < known.shown {
             read = self.reads.read().await?;
         }
+        let proposal = &found(proposal, &read.snapshot);
         let uncertain = uncertain(&known.entries, first_seen, &read);
         self.metrics.cluster.entries(uncertain.len());
         let own = proposal.key();
@@ -167,6 +168,16 @@ impl Ledger {
             }
         }
     }
+}
+
+/// A change with the revision that it replaces: that of the object at hand, if the review does not tell.
+fn found(proposal: &Entry, snapshot: &Snapshot) -> Entry {
+    let mut proposal = proposal.clone();
+    if proposal.seen.as_deref() == Some("") {
+        let change = proposal.change();
+        proposal.seen = change.replaced(snapshot).and_then(|object| revision(&object.value)).map(str::to_owned);
+    }
+    proposal
 }
 
 /// Entries whose changes may still happen.

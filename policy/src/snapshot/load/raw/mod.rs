@@ -101,6 +101,31 @@ impl Cluster {
         }
     }
 
+    /// Namespaces and names of the objects of a kind.
+    pub(in crate::snapshot) fn names(&self, group: &str, kind: &str) -> Vec<(&str, &str)> {
+        match (group, kind) {
+            ("", "Node") => self.nodes.iter().map(|node| ("", node.name.as_str())).collect(),
+            ("", "Pod") => self.pods.iter().map(|pod| (pod.namespace.as_str(), pod.name.as_str())).collect(),
+            ("", "Namespace") => self.namespaces.iter().map(|namespace| ("", namespace.name.as_str())).collect(),
+            ("", "ServiceAccount") => {
+                self.service_accounts.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect()
+            }
+            ("", "Service") => self.services.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect(),
+            ("", "ConfigMap") => self.config_maps.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect(),
+            ("discovery.k8s.io", "EndpointSlice") => {
+                self.slices.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect()
+            }
+            ("apps", "DaemonSet") => {
+                self.daemon_sets.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect()
+            }
+            ("apps", "Deployment") => {
+                self.deployments.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect()
+            }
+            ("", "PersistentVolume") => self.volumes.iter().map(|volume| ("", volume.name.as_str())).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// How many objects it holds.
     pub(in crate::snapshot) fn count(&self) -> usize {
         let Self { nodes, pods, namespaces, service_accounts, services, slices, .. } = self;

@@ -3,7 +3,7 @@
 mod cluster;
 
 use std::sync::atomic::AtomicI64;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use policy::lifeline::config::Mode;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -78,6 +78,9 @@ pub struct Metrics {
     refused: Family<ByReason, Counter>,
     handshakes: Counter,
     connections: Gauge<i64, AtomicI64>,
+    certificate_end: Gauge<i64, AtomicI64>,
+    certificate_rotations: Counter,
+    certificate_trouble: Gauge<i64, AtomicI64>,
     /// About the cluster.
     pub cluster: ClusterMetrics,
 }
@@ -99,8 +102,28 @@ impl Default for Metrics {
         registry.register("handshakes_failed", "Connections without a TLS handshake", handshakes.clone());
         let connections = Gauge::default();
         registry.register("connections", "Open connections", connections.clone());
+        let certificate_end = Gauge::default();
+        let help = "When the serving certificate ends, since 1970";
+        registry.register_with_unit("certificate_not_after", help, Unit::Seconds, certificate_end.clone());
+        let certificate_rotations = Counter::default();
+        registry.register("certificate_rotations", "Replaced serving certificates", certificate_rotations.clone());
+        let certificate_trouble = Gauge::default();
+        let help = "Whether the certificate cannot be renewed, or its authority not be published";
+        registry.register("certificate_trouble", help, certificate_trouble.clone());
         let cluster = ClusterMetrics::register(&mut registry);
-        Self { registry, reviews, findings, seconds, refused, handshakes, connections, cluster }
+        Self {
+            registry,
+            reviews,
+            findings,
+            seconds,
+            refused,
+            handshakes,
+            connections,
+            certificate_end,
+            certificate_rotations,
+            certificate_trouble,
+            cluster,
+        }
     }
 }
 
@@ -118,6 +141,20 @@ impl Metrics {
             Mode::Observe => "observe",
         };
         self.findings.get_or_create(&ByFinding { code: code.to_owned(), mode }).inc();
+    }
+
+    /// A serving certificate is presented, in the place of another one or as the first.
+    pub fn certificate(&self, not_after: SystemTime, is_rotation: bool) {
+        let end = not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.certificate_end.set(i64::try_from(end.as_secs()).unwrap_or(i64::MAX));
+        if is_rotation {
+            self.certificate_rotations.inc();
+        }
+    }
+
+    /// Whether the certificate can be renewed, and its authority is published.
+    pub fn certificate_trouble(&self, is_there: bool) {
+        self.certificate_trouble.set(i64::from(is_there));
     }
 
     /// Everything, in the text format of OpenMetrics.

@@ -1,6 +1,6 @@
 //! Decides about changes of the cluster at hand.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::lifeline::config::Config;
 use policy::lifeline::judge::Assumptions;
@@ -25,6 +25,8 @@ pub struct Guard {
     pub(super) ledger: Ledger,
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) assumptions: Arc<Assumptions>,
+    /// What was judged against last, and under which configuration.
+    pub(super) warm: Mutex<Option<(Arc<Config>, State)>>,
 }
 
 impl Judge for Guard {
@@ -34,10 +36,7 @@ impl Judge for Guard {
         }
         self.is_read(change)?;
         let config = Arc::clone(&self.config.borrow());
-        let decide = |snapshot: &Snapshot| {
-            let (config, assumptions) = (Arc::clone(&config), Arc::clone(&self.assumptions));
-            verdict(&State { snapshot: snapshot.clone(), config, assumptions }, change)
-        };
+        let decide = |snapshot: &Snapshot| verdict(&self.state(snapshot, &config), change);
         let Some(entry) = entry(change) else { return Ok(Decision::allowed()) };
         // What is only tried out is never stored.
         let stored = change.request.dry_run != Some(true);
@@ -47,6 +46,17 @@ impl Judge for Guard {
 }
 
 impl Guard {
+    /// A state to judge against, made from the last one as far as nothing has changed.
+    fn state(&self, snapshot: &Snapshot, config: &Arc<Config>) -> State {
+        let last = self.warm.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let state = match last {
+            Some((stated, state)) if Arc::ptr_eq(&stated, config) => state.with(snapshot),
+            _ => State::new(snapshot, Arc::clone(config), &self.assumptions),
+        };
+        *self.warm.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(config), state.clone()));
+        state
+    }
+
     /// Whether objects of this kind are read. A kind that was defined a moment ago may not be yet.
     fn is_read(&self, change: &Change<'_>) -> Result<(), String> {
         let kind = &change.request.kind;

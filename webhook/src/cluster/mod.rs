@@ -17,7 +17,7 @@ pub mod store;
 pub mod table;
 pub mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kube::Client;
@@ -122,6 +122,7 @@ pub fn run(
         ledger: ledger::Ledger::new(cell, live::Shared::new(live), Arc::clone(metrics)),
         config,
         assumptions: Arc::clone(&options.assumptions),
+        warm: Mutex::default(),
     };
     Running { guard: Arc::new(guard), store, tasks }
 }

@@ -53,6 +53,8 @@ fn rows(resource: Resource) -> Vec<Row> {
     let versions = versions(group);
     let row = Row { group, versions, kind, resource: plural, namespace: None, name: None, class, optional: false, why };
     match (kind, namespaces) {
+        // Calico makes these of namespaces and service accounts, and stores none.
+        ("Profile", _) if group == "crd.projectcalico.org" => Vec::new(),
         // Where Rancher is. What else runs in a cluster is not for us to know.
         ("Deployment", _) => vec![Row { name: Some("cattle-cluster-agent"), ..row }],
         (_, Namespaces::None | Namespaces::All) => vec![row],

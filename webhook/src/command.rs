@@ -4,12 +4,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::args::{Args, Format};
+use crate::args::{Args, Certificates, Format};
+use crate::certificates::{self, Files, Own, Pace, Source};
+use crate::cluster::{self, Options, Running};
 use crate::health::Readiness;
 use crate::metrics::Metrics;
 use crate::offline::{self, Fixed, Unusable};
 use crate::serve::{self, Addresses, Listeners, Served};
+use certs::Lifetimes;
 use clap::Parser as _;
+use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -21,15 +25,20 @@ enum Failure {
     #[error(transparent)]
     Input(#[from] Unusable),
     #[error("{0}")]
+    File(String),
+    #[error("{0}")]
     Io(String),
+    #[error("the self-test failed; see above")]
+    SelfTest,
 }
 
 impl Failure {
     fn status(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Input(_) => 3,
+            Self::Input(_) | Self::File(_) => 3,
             Self::Io(_) => 4,
+            Self::SelfTest => 1,
         }
     }
 }
@@ -53,11 +62,21 @@ pub fn run() -> ExitCode {
 
 fn start(args: &Args) -> Result<(), Failure> {
     log(args)?;
+    // The client asks for the provider of the process.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider is installed already");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Io(format!("cannot start: {error}")))?;
-    runtime.block_on(offline(args))
+    if !args.snapshot.is_empty() {
+        runtime.block_on(offline(args))
+    } else if args.self_test {
+        runtime.block_on(self_test(args))
+    } else {
+        runtime.block_on(guard(args))
+    }
 }
 
 fn log(args: &Args) -> Result<(), Failure> {
@@ -86,6 +105,53 @@ async fn offline(args: &Args) -> Result<(), Failure> {
     };
     // Nobody has to be told of the end.
     serve::run(listeners, served, Duration::ZERO, CancellationToken::new()).await.map_err(Failure::Io)
+}
+
+/// Guards the cluster at hand until told to end.
+async fn guard(args: &Args) -> Result<(), Failure> {
+    // Before anything is asked of a cluster: what is said wrong on the command line is said at once.
+    let clients = match &args.client_authorities {
+        None => None,
+        Some(file) => {
+            let names = args.client_name.iter().cloned().collect();
+            Some(certificates::clients(file, names).map_err(|error| Failure::File(error.to_string()))?)
+        }
+    };
+    let listeners = listen(args).await?;
+    let client = connect().await?;
+    let (readiness, metrics, stop) = (Readiness::default(), Arc::new(Metrics::default()), CancellationToken::new());
+    let source = match (args.certificates, &args.certificate, &args.key) {
+        (Certificates::Files, Some(certificate), Some(key)) => Source::Files(Files::new(certificate, key)),
+        _ => Source::Own(Own::new(client.clone(), &args.namespace, Lifetimes::default())),
+    };
+    let certificate =
+        certificates::start(source, Pace::default(), readiness.clone(), Arc::clone(&metrics), stop.clone());
+    let Running { guard, mut tasks, .. } = cluster::run(&client, &options(args), &metrics, &readiness, &stop);
+    let served = Served { judge: guard, certificate, clients, readiness, metrics };
+    let ended = serve::run(listeners, served, Duration::from_secs(args.grace), stop.clone()).await;
+    stop.cancel();
+    tasks.shutdown().await;
+    ended.map_err(Failure::Io)
+}
+
+async fn self_test(args: &Args) -> Result<(), Failure> {
+    let client = connect().await?;
+    let report = cluster::self_test(&client, &options(args)).await;
+    println!("{}", report.text.trim_end());
+    if report.passed { Ok(()) } else { Err(Failure::SelfTest) }
+}
+
+/// The API server, by the service account of the pod, or by a kubeconfig.
+async fn connect() -> Result<Client, Failure> {
+    Client::try_default().await.map_err(|error| {
+        Failure::Io(format!("no way to an API server: {error}; set KUBECONFIG, or run in a pod with a service account"))
+    })
+}
+
+fn options(args: &Args) -> Options {
+    // The name of the pod, where nothing says otherwise.
+    let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "lifeline".to_owned());
+    Options::of(&args.namespace, &instance)
 }
 
 async fn listen(args: &Args) -> Result<Listeners, Failure> {

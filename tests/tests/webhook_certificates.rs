@@ -304,7 +304,7 @@ impl Replica {
 
     /// What its readiness says of certificates.
     async fn state(&self) -> Result<String, Failed> {
-        let Some((Ok(state) | Err(state))) = self.readiness.get(certificates::PART) else {
+        let Some(Ok(state) | Err(state)) = self.readiness.get(certificates::PART) else {
             return Err("it says nothing".into());
         };
         Ok(state)

@@ -2,6 +2,8 @@
 
 pub mod args;
 pub mod certificates;
+pub mod cluster;
+pub mod command;
 pub mod health;
 pub mod metrics;
 pub mod offline;

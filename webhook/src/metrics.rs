@@ -1,5 +1,7 @@
 //! What Prometheus is told.
 
+mod cluster;
+
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +15,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::server::{Observe, Refused};
+
+pub use cluster::ClusterMetrics;
 
 /// How a review ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +81,8 @@ pub struct Metrics {
     certificate_end: Gauge<i64, AtomicI64>,
     certificate_rotations: Counter,
     certificate_trouble: Gauge<i64, AtomicI64>,
+    /// About the cluster.
+    pub cluster: ClusterMetrics,
 }
 
 impl Default for Metrics {
@@ -104,6 +110,7 @@ impl Default for Metrics {
         let certificate_trouble = Gauge::default();
         let help = "Whether the certificate cannot be renewed, or its authority not be published";
         registry.register("certificate_trouble", help, certificate_trouble.clone());
+        let cluster = ClusterMetrics::register(&mut registry);
         Self {
             registry,
             reviews,
@@ -115,6 +122,7 @@ impl Default for Metrics {
             certificate_end,
             certificate_rotations,
             certificate_trouble,
+            cluster,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use certs::{Authorities, Lifetimes, Resolver};
 use policy::lifeline::config::{Config, ConfigError};
+use policy::lifeline::judge::Assumptions;
 use policy::snapshot::{LoadError, Loader};
 
 use crate::validate::{Change, Judge};
@@ -70,8 +71,8 @@ impl Fixed {
         for path in &files {
             loader.read(&path.display().to_string(), &text(path)?)?;
         }
-        let snapshot_of = loader.finish().snapshot;
-        if snapshot_of.cluster.nodes.is_empty() {
+        let state = loader.finish().snapshot;
+        if state.cluster.nodes.is_empty() {
             let names: Vec<String> = snapshot.iter().map(|path| path.display().to_string()).collect();
             return Err(Unusable::Empty(names.join(", ")));
         }
@@ -81,7 +82,7 @@ impl Fixed {
                 Config::read(&text(path)?).map_err(|errors| Unusable::Config { path: path.to_owned(), errors })?
             }
         };
-        Ok(Self(State { snapshot: snapshot_of, config: Arc::new(config), ..State::default() }))
+        Ok(Self(State::new(&state, Arc::new(config), &Assumptions::default())))
     }
 }
 

@@ -19,48 +19,52 @@ pub(super) fn code(cut: &Cut) -> String {
     format!("cuts-{}", cut.lifeline)
 }
 
+/// In the place of a repair that is longer than a message may be.
+const TOO_LONG: &str = "repair: there is one, too long for this message; it is the last of details.causes (kubectl -v=8), and \
+                        in the audit log; or leave this change out";
+
 /// What is said to whoever is refused; none if nobody is.
 pub(super) fn denial(sorted: &Sorted<'_>, change: &Change<'_>) -> Option<Denial> {
     let refused = &sorted.refused;
     if refused.is_empty() {
         return None;
     }
-    let mut lines = Vec::new();
-    let code = if let Some(stop) = refused.stops.first() {
-        lines.push(format!("stops-agent: {stop}"));
-        "stops-agent".to_owned()
-    } else if let Some(cut) = refused.cuts.first() {
-        lines.extend(of_cut(cut));
-        code(cut)
-    } else {
-        for doubt in &refused.doubts {
-            lines.push(format!("cannot-prove: {doubt}"));
-        }
-        "cannot-prove".to_owned()
-    };
-    let others: Vec<String> = refused.codes().filter(|other| *other != code).collect();
-    if !others.is_empty() {
-        lines.push(format!("also: {}", others.join(", ")));
-    }
-    let end = [WAY_OUT.to_owned(), format!("more: translate explain {code}")];
+    let told = told(refused);
     let repair = sorted.repair.map(|repair| paste::lines(repair, change)).unwrap_or_default();
-    lines.extend(fitting(repair, &lines, &end));
-    lines.extend(end);
-    Some(Denial { message: lines.join("\n"), causes: causes(refused) })
-}
-
-/// The lines of a repair, if they fit whole beside the others: half a command is worse than none.
-fn fitting(repair: Vec<String>, before: &[String], after: &[String]) -> Vec<String> {
+    let others: Vec<String> = refused.codes().filter(|other| *other != told.code).collect();
+    let also = (!others.is_empty()).then(|| format!("also: {}", others.join(", ")));
+    let more = format!("more: translate explain {}", told.code);
+    let end: Vec<String> = also.into_iter().chain([WAY_OUT.to_owned(), more]).collect();
     let length = |lines: &[String]| lines.iter().map(|line| line.len() + 1).sum::<usize>();
-    let fits = length(&repair) + length(before) + length(after) <= MESSAGE;
-    match repair.first() {
-        Some(_) if fits => repair,
-        Some(first) => vec![format!("{first}; it is too long for this message, `translate check` prints it")],
-        None => vec!["repair: none was found that keeps what the change is for".to_owned()],
-    }
+    let room = MESSAGE.saturating_sub(length(&told.lines) + length(&end));
+    let mut causes = causes(refused);
+    causes.extend(paste::cause(&repair));
+    // Half a command is worse than none.
+    let repair = if length(&repair) <= room { repair } else { vec![TOO_LONG.to_owned()] };
+    let noticed = told.noticed.filter(|noticed| noticed.len() < room.saturating_sub(length(&repair)));
+    let lines: Vec<String> = told.lines.into_iter().chain(noticed).chain(repair).chain(end).collect();
+    Some(Denial { message: lines.join("\n"), causes })
 }
 
-fn of_cut(cut: &Cut) -> Vec<String> {
+/// The finding that is told in full.
+struct Told {
+    code: String,
+    lines: Vec<String>,
+    /// When it shows, if there is room for that.
+    noticed: Option<String>,
+}
+
+fn told(refused: &Findings<'_>) -> Told {
+    if let Some(stop) = refused.stops.first() {
+        return Told { code: "stops-agent".to_owned(), lines: vec![format!("stops-agent: {stop}")], noticed: None };
+    }
+    let Some(worst) = refused.cuts.first() else {
+        let lines = refused.doubts.iter().map(|doubt| format!("cannot-prove: {doubt}")).collect();
+        return Told { code: "cannot-prove".to_owned(), lines, noticed: None };
+    };
+    // Of one lifeline, what most lose: the API server beside a kubelet is the exception, not the rule.
+    let same = refused.cuts.iter().filter(|cut| cut.lifeline == worst.lifeline);
+    let cut = same.rev().max_by_key(|cut| cut.pairs).unwrap_or(worst);
     let more = match cut.pairs.saturating_sub(1) {
         0 => String::new(),
         1 => " and one other pair".to_owned(),
@@ -69,9 +73,10 @@ fn of_cut(cut: &Cut) -> Vec<String> {
     let (source, destination) = (&cut.example.source, &cut.example.destination);
     let first = format!("{}: {source} to {destination}{more} is cut, so {}", code(cut), cut.breaks);
     let Deciding { cni, node, reason, .. } = &cut.deciding;
-    let mut rule = format!("rule: {}", named(&cut.deciding));
-    rule.push_str(&format!(" ({cni}: {reason})"));
-    vec![first, format!("packet: {}, {} at {node}", cut.packet, cut.side), rule, format!("noticed: {}", cut.noticed)]
+    let packet = format!("packet: {}, {} at {node}", cut.packet, cut.side);
+    let rule = format!("rule: {} ({cni}: {reason})", named(&cut.deciding));
+    let noticed = Some(format!("noticed: {}", cut.noticed));
+    Told { code: code(cut), lines: vec![first, packet, rule], noticed }
 }
 
 /// The object that decides, and where in it.

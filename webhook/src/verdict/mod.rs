@@ -7,11 +7,11 @@ mod paste;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use policy::lifeline::Severity;
 use policy::lifeline::config::{Config, Mode, Tolerate};
 use policy::lifeline::detect::detect;
-use policy::lifeline::judge::{Assumptions, Change as Judged, Cut, Doubt, Judgement, Stop, Verdict, decide, judge};
+use policy::lifeline::judge::{Assumptions, Change as Judged, Cut, Doubt, Judge, Judgement, Stop, Verdict};
 use policy::lifeline::repair::Repair;
-use policy::lifeline::{Lifeline, Severity};
 use policy::snapshot::Snapshot;
 
 use crate::review::{Answer, Operation};
@@ -19,21 +19,36 @@ use crate::validate::Change;
 
 pub use guarded::{GUARDED, is_guarded, is_relevant};
 
-/// What changes are judged against.
-#[derive(Clone, Debug, Default)]
+/// What changes are judged against. Kept warm: many threads judge against one at once, and the next one is made from it at
+/// the cost of what differs. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct State {
-    /// The cluster.
-    pub snapshot: Snapshot,
-    /// What its operators say about it.
-    pub config: Arc<Config>,
-    /// What is known of it otherwise than from its objects.
-    pub assumptions: Arc<Assumptions>,
+    judge: Judge<'static>,
+    config: Arc<Config>,
 }
 
 impl State {
-    /// Its lifelines.
-    pub fn lifelines(&self) -> Vec<Lifeline> {
-        detect(&self.snapshot, &self.config).lifelines
+    /// A state of a cluster, what its operators say about it, and what is known of it otherwise than from its objects.
+    pub fn new(snapshot: &Snapshot, config: Arc<Config>, assumptions: &Assumptions) -> Self {
+        let stated = Arc::clone(&config);
+        let judge = Judge::new(snapshot, move |snapshot: &Snapshot| detect(snapshot, &stated), assumptions);
+        Self { judge, config }
+    }
+
+    /// The state with another snapshot, which should have most in common with this one.
+    #[must_use]
+    pub fn with(&self, snapshot: &Snapshot) -> Self {
+        Self { judge: self.judge.with(snapshot), config: Arc::clone(&self.config) }
+    }
+
+    /// The cluster.
+    pub fn snapshot(&self) -> &Snapshot {
+        self.judge.snapshot()
+    }
+
+    /// The judge of it.
+    pub fn judge(&self) -> &Judge<'static> {
+        &self.judge
     }
 }
 
@@ -73,21 +88,20 @@ pub fn verdict(state: &State, change: &Change<'_>) -> Result<Decision, String> {
     }
     let Some(judged) = judged(change) else { return Ok(Decision::allowed()) };
     let unable = |error: &dyn std::error::Error| error.to_string();
-    let lifelines = |snapshot: &Snapshot| detect(snapshot, &state.config);
     // What the API server says is there, is there, also where the state has not heard of it.
-    let snapshot = match &change.before {
-        Some(before) if judged.replaced(&state.snapshot).is_none() => {
-            state.snapshot.put(before).map_err(|error| unable(&error))?
-        }
-        _ => state.snapshot.clone(),
+    let unheard = change.before.as_ref().filter(|_| judged.replaced(state.snapshot()).is_none());
+    let heard = match unheard {
+        Some(before) => Some(state.with(&state.snapshot().put(before).map_err(|error| unable(&error))?)),
+        None => None,
     };
+    let State { judge, config } = heard.as_ref().unwrap_or(state);
     let changes = [judged];
     // The look for a repair costs many times what the verdict does, and most changes need none.
-    let mut judgement = decide(&snapshot, &changes, &lifelines, &state.assumptions).map_err(|error| unable(&error))?;
+    let mut judgement = judge.decide(&changes).map_err(|error| unable(&error))?;
     if judgement.verdict == Verdict::Cuts {
-        judgement = judge(&snapshot, &changes, &lifelines, &state.assumptions).map_err(|error| unable(&error))?;
+        judgement = judge.judge(&changes).map_err(|error| unable(&error))?;
     }
-    let sorted = Sorted::of(&judgement, &state.config);
+    let sorted = Sorted::of(&judgement, config);
     Ok(sorted.decision(change))
 }
 
@@ -180,3 +194,6 @@ impl Findings<'_> {
         self.stops.is_empty() && self.cuts.is_empty() && self.doubts.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

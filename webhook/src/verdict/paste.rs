@@ -2,11 +2,11 @@
 
 use json_patch::diff;
 use policy::lifeline::repair::{Repair, Step};
-use policy::snapshot::{Key, Manifest};
+use policy::snapshot::Key;
 use serde_json::Value;
 
 use super::guarded::{content, resource};
-use crate::review::Operation;
+use crate::review::{Cause, Operation};
 use crate::validate::Change;
 
 /// A repair as lines: what to do, and a command where there is one that does it.
@@ -25,16 +25,19 @@ fn of(step: &Step, change: &Change<'_>) -> Vec<String> {
             let command = format!("kubectl create -f - <<< {}", quoted(manifest));
             vec![format!("repair: create {object} first"), command]
         }
-        Step::Patch { object, patch, manifest } => patched(object, &serde_json::json!(patch), manifest, change),
+        Step::Patch { object, patch, .. } => patched(object, &serde_json::json!(patch), change),
     }
 }
 
-fn patched(object: &Key, patch: &Value, manifest: &Value, change: &Change<'_>) -> Vec<String> {
+fn patched(object: &Key, patch: &Value, change: &Change<'_>) -> Vec<String> {
     let resource = resource(&object.group, &object.kind);
-    match (&change.before, resource) {
-        // The API server has the object as it was: the patch makes the change and its repair in one.
-        (Some(before), Some(resource)) => {
-            let whole = whole(before, manifest);
+    match (&change.before, &change.after, resource) {
+        // The API server has the object as it was: the patch makes the change, and then its repair.
+        (Some(before), Some(after), Some(resource)) => {
+            let mut whole = serde_json::json!(diff(&content(&before.value), &content(&after.value)));
+            if let (Some(whole), Some(patch)) = (whole.as_array_mut(), patch.as_array()) {
+                whole.extend(patch.iter().cloned());
+            }
             let command = format!("kubectl patch {resource} {} --type=json -p {}", object.name, quoted(&whole));
             vec!["repair: this makes your change without the cut".to_owned(), command]
         }
@@ -45,10 +48,12 @@ fn patched(object: &Key, patch: &Value, manifest: &Value, change: &Change<'_>) -
     }
 }
 
-/// The patch from what is stored to what is proved.
-fn whole(before: &Manifest, manifest: &Value) -> Value {
-    let patch = diff(&content(&before.value), &content(manifest));
-    serde_json::json!(patch)
+/// A repair as a cause, for whoever reads those: there it has all the room it needs.
+pub(super) fn cause(lines: &[String]) -> Option<Cause> {
+    const LONGEST: usize = 16 << 10;
+    let message = lines.join("\n");
+    let fits = !message.is_empty() && message.len() <= LONGEST;
+    fits.then(|| Cause { reason: "repair".to_owned(), message, field: String::new() })
 }
 
 /// JSON as one word of a shell.

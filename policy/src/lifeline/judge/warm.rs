@@ -71,8 +71,10 @@ impl<'d> Judge<'d> {
         let detected = if same { Arc::clone(&self.detected) } else { Arc::new((self.detect)(snapshot)) };
         let (detect, assumptions) = (Arc::clone(&self.detect), Arc::clone(&self.assumptions));
         let next = Self::of(self.world.with(snapshot), detected, detect, assumptions);
-        let ground = self.ground.get().and_then(|ground| ground.next(&self.world, &next.world));
-        Self { ground: Arc::new(ground.map_or_else(OnceLock::new, OnceLock::from)), ..next }
+        if same && Ground::stays(&self.world, &next.world) {
+            return Self { ground: Arc::clone(&self.ground), ..next };
+        }
+        next
     }
 
     /// The judge of the state after changes.
@@ -123,8 +125,8 @@ impl<'d> Judge<'d> {
         } else {
             Arc::clone(&self.detected)
         };
-        let ground = self.ground.get_or_init(|| Ground::new(&self.world, &self.world));
-        let before = Before { world: &self.world, ground: Some(ground), stops: &self.stops };
+        let ground = self.ground.get_or_init(|| Ground::new(&self.world, &self.world, &self.detected.lifelines));
+        let before = Before { world: &self.world, ground: Some((ground, &self.detected)), stops: &self.stops };
         Ok(Outcome::of(&before, false, world, changes, detected, &self.assumptions))
     }
 

@@ -146,6 +146,7 @@ pub(crate) fn once(cni: &str, what: &str, nodes: &str, policies: &str, pods: Opt
     let number = |text: &str| text.parse::<usize>().expect("a number");
     let nodes = number(nodes);
     let classes = if nodes > 1_000 { 100 } else { 3 };
+    let repair = what == "repair";
     let size = Size { nodes, classes, pods: pods.map_or(0, number), policies: number(policies) };
     let rules = size.policies * cluster::RULES;
     let shape = format!("{nodes} nodes, {} pods x {rules} rules", size.pods);
@@ -162,7 +163,7 @@ pub(crate) fn once(cni: &str, what: &str, nodes: &str, policies: &str, pods: Opt
             let runs = if what == What::Cut { 3 } else { 200 };
             let times = times(runs, |salt| {
                 let change = subject.change(what, salt + 2);
-                if what == What::Cut && pods == Some("repair") {
+                if repair {
                     assert!(subject.judge.judge(&change).expect("a change").repair.is_some());
                 } else {
                     subject.decide(&change);
@@ -196,6 +197,6 @@ pub(crate) fn once(cni: &str, what: &str, nodes: &str, policies: &str, pods: Opt
             let what = format!("{shape}: memory at the most, after 100 judgements");
             println!("{what:<72} {:>6} MiB (the snapshot alone {before} MiB)", peak());
         }
-        _ => println!("port, prefix, cut, detect, memory or cold"),
+        _ => println!("port, prefix, cut, repair, detect, memory or cold"),
     }
 }

@@ -13,6 +13,9 @@ use crate::lifeline::model::Lifeline;
 use crate::lifeline::repair::repair;
 use crate::snapshot::Snapshot;
 
+/// Judgements of one node each that one search may take.
+const MOST_WORK: usize = 20_000;
+
 /// A state that is kept warm: compiled for both CNIs, its lifelines detected, its nodes known. Changes are judged against it
 /// at the cost of what they change, by many threads at once; the state after a change is made of it at the same cost.
 ///
@@ -113,6 +116,11 @@ impl<'d> Judge<'d> {
         let outcome = self.alone();
         let cuts = outcome.cuts();
         outcome.into_judgement(cuts)
+    }
+
+    /// How many judgements a search may take, between the given bounds. What one costs grows with the nodes.
+    pub(in crate::lifeline) fn tries(&self, (least, most): (usize, usize)) -> usize {
+        (MOST_WORK / self.world.snapshot.cluster.nodes.len().max(1)).clamp(least, most)
     }
 
     /// Judges changes as a whole.

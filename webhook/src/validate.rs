@@ -26,12 +26,16 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::metrics::{Metrics, Outcome};
-use crate::review::{Answer, Malformed, Operation, Request};
+use crate::review::{Malformed, Operation, Request};
+use crate::verdict::Decision;
 
 /// Largest body. API servers accept objects of 3 MiB, and an update carries two.
 pub const BODY: usize = 8 << 20;
 /// Bodies held at a time, in KiB.
 const IN_FLIGHT: usize = 16 << 10;
+/// Reviews that are judged at a time. Most of the time a judge waits for the API server; those that wait together share
+/// what it answers, and what they work out by themselves they do one after another.
+const THREADS: usize = 16;
 /// Longest time a review takes.
 const LONGEST: Duration = Duration::from_secs(4);
 /// The API server rounds the time it still has up to whole seconds, and the answer has to travel.
@@ -48,7 +52,7 @@ pub trait Judge: Send + Sync + 'static {
     /// # Errors
     ///
     /// No verdict is possible, and why.
-    fn judge(&self, change: &Change<'_>) -> Result<Answer, String>;
+    fn judge(&self, change: &Change<'_>) -> Result<Decision, String>;
 }
 
 /// What is to change.
@@ -75,17 +79,9 @@ struct Shared {
 
 /// The route.
 pub fn router(judge: Arc<dyn Judge>, metrics: Arc<Metrics>) -> Router {
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let shared = Shared {
-        judge,
-        metrics,
-        in_flight: Semaphore::new(IN_FLIGHT),
-        threads: Arc::new(Semaphore::new(threads)),
-    };
-    Router::new()
-        .route("/validate", post(validate))
-        .layer(DefaultBodyLimit::disable())
-        .with_state(Arc::new(shared))
+    let shared =
+        Shared { judge, metrics, in_flight: Semaphore::new(IN_FLIGHT), threads: Arc::new(Semaphore::new(THREADS)) };
+    Router::new().route("/validate", post(validate)).layer(DefaultBodyLimit::disable()).with_state(Arc::new(shared))
 }
 
 async fn validate(
@@ -165,12 +161,12 @@ async fn review(
     let body = read(request).await?;
     let thread = timeout_at(deadline, Arc::clone(&shared.threads).acquire_owned()).await;
     let Ok(Ok(thread)) = thread else { return Err(Failure::Busy) };
-    let judge = Arc::clone(&shared.judge);
+    let (judge, metrics) = (Arc::clone(&shared.judge), Arc::clone(&shared.metrics));
     let task = tokio::task::spawn_blocking(move || {
         // Held until the work is done, also when nobody waits for it any more.
         let _thread = thread;
         // Nothing is left half done: the state that a judge reads is immutable.
-        catch_unwind(AssertUnwindSafe(|| decide(judge.as_ref(), &body, deadline.into_std())))
+        catch_unwind(AssertUnwindSafe(|| decide(judge.as_ref(), &metrics, &body, deadline.into_std())))
     });
     match timeout_at(deadline, task).await {
         Ok(Ok(Ok(decided))) => decided,
@@ -179,17 +175,25 @@ async fn review(
     }
 }
 
-fn decide(judge: &dyn Judge, body: &[u8], deadline: std::time::Instant) -> Result<(Vec<u8>, Outcome), Failure> {
+fn decide(
+    judge: &dyn Judge,
+    metrics: &Metrics,
+    body: &[u8],
+    deadline: std::time::Instant,
+) -> Result<(Vec<u8>, Outcome), Failure> {
     let request = Request::read(body)?;
     let operation = request.operation()?;
     // A part, such as the status, never changes a verdict.
-    let answer = if request.sub_resource.is_empty() {
+    let Decision { answer, findings } = if request.sub_resource.is_empty() {
         let (before, after) = request.change()?;
         let change = Change { request: &request, operation, before, after, deadline };
         judge.judge(&change).map_err(Failure::Unable)?
     } else {
-        Answer::default()
+        Decision::allowed()
     };
+    for finding in &findings {
+        metrics.finding(&finding.code, finding.mode);
+    }
     let verdict = if answer.denial.is_some() { Outcome::Denied } else { Outcome::Allowed };
     tracing::info!(
         uid = &*request.uid,

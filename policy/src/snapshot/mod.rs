@@ -8,6 +8,7 @@ mod cluster;
 mod load;
 mod manifest;
 mod objects;
+pub mod sources;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 /// Longest message of a denial, in bytes.
-const MESSAGE: usize = 1024;
+pub(crate) const MESSAGE: usize = 1024;
 /// Most warnings. The API server drops what exceeds 4,096 characters together.
 const WARNINGS: usize = 8;
 /// Longest warning, in characters. The API server cuts at 256 (kubernetes/apiserver:pkg/endpoints/filters/warning.go).
@@ -179,7 +179,8 @@ mod tests {
         answer.warnings.extend(["one\nline".to_owned(), "one line".to_owned(), "x".repeat(400)]);
         answer.warnings.extend((0..20).map(|at| format!("warning {at}")));
         let response = &written(&answer)["response"];
-        let warnings: Vec<&str> = response["warnings"].as_array().expect("list").iter().filter_map(Value::as_str).collect();
+        let warnings: Vec<&str> =
+            response["warnings"].as_array().expect("list").iter().filter_map(Value::as_str).collect();
         assert_eq!(warnings.len(), WARNINGS);
         assert_eq!((warnings[0], warnings[1].len(), warnings[2]), ("one line", WARNING, "warning 0"));
     }

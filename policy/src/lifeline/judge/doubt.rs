@@ -30,7 +30,7 @@ pub struct Doubt {
 }
 
 /// Kinds of [`Doubt`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DoubtKind {
     /// A field, enum or setting whose meaning is not known.
@@ -55,6 +55,17 @@ pub struct Stop {
     pub path: String,
     /// What happens.
     pub effect: String,
+}
+
+impl fmt::Display for DoubtKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Refused => "refused",
+            Self::Missing => "missing",
+            Self::Exhausted => "exhausted",
+        })
+    }
 }
 
 impl fmt::Display for Doubt {

@@ -33,7 +33,7 @@ use super::repair::Repair;
 use crate::packet::Packet;
 use crate::snapshot::Snapshot;
 
-pub use change::{Change, ChangeError};
+pub use change::{Change, ChangeError, is_same};
 pub use doubt::{Doubt, DoubtKind, Stop};
 pub use explain::Deciding;
 pub use warm::Judge;

@@ -18,7 +18,7 @@ pub use self::one::manifests;
 use super::{Cluster, Key, Manifest, Objects, Snapshot, Source};
 
 /// Groups whose objects are kept as written.
-const KEPT_GROUPS: [&str; 6] = [
+pub(super) const KEPT_GROUPS: [&str; 6] = [
     "admissionregistration.k8s.io",
     "apiregistration.k8s.io",
     "cilium.io",

@@ -43,12 +43,12 @@ async fn a_live_cluster_is_followed_and_guarded() -> Test {
     let proxy = Proxy::start(cluster.url()).await?;
     let direct = client(&kubeconfig, None).await?;
 
-    let one = Replica::start(client(&kubeconfig, Some(&proxy.url())).await?);
+    let one = Replica::start(&client(&kubeconfig, Some(&proxy.url())).await?);
     one.until_ready().await?;
     follows(&one, &cluster, &direct).await?;
     away_and_back(&one, &proxy, &direct).await?;
 
-    let two = Replica::start(direct.clone());
+    let two = Replica::start(&direct);
     two.until_ready().await?;
     races(&one, &two, &direct).await?;
     configuration(&one, &cluster, &direct).await?;
@@ -79,10 +79,10 @@ struct Replica {
 }
 
 impl Replica {
-    fn start(client: Client) -> Self {
+    fn start(client: &Client) -> Self {
         let (metrics, readiness, stop) = (Arc::new(Metrics::default()), Readiness::default(), CancellationToken::new());
         let options = Options { discovery: Duration::from_secs(1), ..Options::of(NAMESPACE, "test") };
-        let running = run(&client, &options, &metrics, &readiness, &stop);
+        let running = run(client, &options, &metrics, &readiness, &stop);
         Self { running, readiness, metrics, stop }
     }
 

@@ -1,5 +1,6 @@
 //! Judging changes, on a small cluster.
 
 mod cases;
+mod flows;
 mod lab;
 mod random;

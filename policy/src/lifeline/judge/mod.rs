@@ -16,6 +16,8 @@ mod hosts;
 mod interfaces;
 mod loss;
 mod order;
+pub mod probe;
+pub mod reach;
 mod traffic;
 mod world;
 

@@ -106,6 +106,13 @@ impl Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::lifeline) struct Answer(usize);
 
+impl Answer {
+    /// The place: equal ones of one [`Asker`] are equal sets.
+    pub(in crate::lifeline) fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// Asks one state, and remembers the answers. Nodes that the engines cannot tell apart are asked about once.
 pub(in crate::lifeline) struct Asker<'w> {
     pub(in crate::lifeline) world: &'w World,

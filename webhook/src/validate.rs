@@ -76,16 +76,9 @@ struct Shared {
 /// The route.
 pub fn router(judge: Arc<dyn Judge>, metrics: Arc<Metrics>) -> Router {
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let shared = Shared {
-        judge,
-        metrics,
-        in_flight: Semaphore::new(IN_FLIGHT),
-        threads: Arc::new(Semaphore::new(threads)),
-    };
-    Router::new()
-        .route("/validate", post(validate))
-        .layer(DefaultBodyLimit::disable())
-        .with_state(Arc::new(shared))
+    let shared =
+        Shared { judge, metrics, in_flight: Semaphore::new(IN_FLIGHT), threads: Arc::new(Semaphore::new(threads)) };
+    Router::new().route("/validate", post(validate)).layer(DefaultBodyLimit::disable()).with_state(Arc::new(shared))
 }
 
 async fn validate(

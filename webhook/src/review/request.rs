@@ -266,7 +266,8 @@ mod tests {
         assert_eq!(nameless, "request.object: metadata.name is absent");
         let twice = why(&review(&format!(r#"{{"uid":"1","uid":"2",{KIND},"operation":"CREATE"}}"#)));
         assert!(twice.contains("duplicate field `uid`"), "{twice}");
-        let deep = format!(r#"{{"uid":"1",{KIND},"operation":"CREATE","object":{}1{}}}"#, "[".repeat(500), "]".repeat(500));
+        let deep =
+            format!(r#"{{"uid":"1",{KIND},"operation":"CREATE","object":{}1{}}}"#, "[".repeat(500), "]".repeat(500));
         assert!(why(&review(&deep)).contains("recursion limit exceeded"));
     }
 }

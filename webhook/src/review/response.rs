@@ -179,7 +179,8 @@ mod tests {
         answer.warnings.extend(["one\nline".to_owned(), "one line".to_owned(), "x".repeat(400)]);
         answer.warnings.extend((0..20).map(|at| format!("warning {at}")));
         let response = &written(&answer)["response"];
-        let warnings: Vec<&str> = response["warnings"].as_array().expect("list").iter().filter_map(Value::as_str).collect();
+        let warnings: Vec<&str> =
+            response["warnings"].as_array().expect("list").iter().filter_map(Value::as_str).collect();
         assert_eq!(warnings.len(), WARNINGS);
         assert_eq!((warnings[0], warnings[1].len(), warnings[2]), ("one line", WARNING, "warning 0"));
     }

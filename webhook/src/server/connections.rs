@@ -92,7 +92,8 @@ impl Table {
             Phase::Busy => None,
         };
         let candidates = self.entries.iter().filter(|(_, entry)| of(entry));
-        let (id, _) = candidates.filter_map(|(id, entry)| Some((*id, waiting(entry)?))).min_by_key(|(_, since)| *since)?;
+        let (id, _) =
+            candidates.filter_map(|(id, entry)| Some((*id, waiting(entry)?))).min_by_key(|(_, since)| *since)?;
         // Its place is free at once; its task ends as soon as it runs.
         self.entries.remove(&id)?.evict.cancel();
         Some(())

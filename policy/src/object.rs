@@ -114,7 +114,7 @@ impl Requirement {
 pub struct Parsed<T> {
     /// The object.
     pub object: T,
-    /// Paths such as `spec.ingress.0.souce`, in document order. What the API server itself writes (`status`, and under
+    /// Paths such as `spec.ingress[0].souce`, in document order. What the API server itself writes (`status`, and under
     /// `metadata` all but name, labels and annotations) is not listed.
     pub unknown: Vec<String>,
 }
@@ -139,7 +139,7 @@ pub fn parse<T: DeserializeOwned>(value: &serde_json::Value) -> Result<Parsed<T>
     let mut track = serde_path_to_error::Track::new();
     let deserializer = serde_path_to_error::Deserializer::new(value, &mut track);
     let result = serde_ignored::deserialize(deserializer, |path| {
-        let path = path.to_string().replace(".?", "");
+        let path = with_brackets(&path.to_string().replace(".?", ""));
         if path != "status" && !path.starts_with("status.") && !path.starts_with("metadata.") {
             unknown.push(path);
         }
@@ -148,6 +148,22 @@ pub fn parse<T: DeserializeOwned>(value: &serde_json::Value) -> Result<Parsed<T>
         Ok(object) => Ok(Parsed { object, unknown }),
         Err(error) => Err(ParseError { path: track.path().to_string(), message: error.to_string() }),
     }
+}
+
+/// `spec.ingress.0.souce` as everybody else writes it.
+fn with_brackets(path: &str) -> String {
+    let mut written = String::with_capacity(path.len() + 1);
+    for part in path.split('.') {
+        if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
+            written.extend(["[", part, "]"]);
+        } else {
+            if !written.is_empty() {
+                written.push('.');
+            }
+            written.push_str(part);
+        }
+    }
+    written
 }
 
 /// A JSON value that may be an integer or a string, kept as written.

@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod coverage;
 mod error;
 pub mod felix;
+pub mod guarded;
 pub mod kubectl;
 pub mod line_server;
 pub mod live;

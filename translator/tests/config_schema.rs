@@ -41,6 +41,8 @@ fn what_both_take() {
         "{add: [{id: overlay, reason: r, from: {nodes: {}}, to: {nodes: {}}, traffic: [UDP/1]}]}",
         "{add: [{id: x, reason: r, severity: minor, from: {cidrs: [10.0.0.0/8]}, to: {nodes: {matchExpressions: [{key: a, \
          operator: In, values: [b]}]}}, traffic: [any], breaks: b}], switchOff: [{id: x, reason: off again}]}",
+        "{mode: {blocker: enforce, minor: observe}}",
+        "{tolerate: [{doubt: missing, reason: r}, {doubt: unknown, field: spec.egress.toFQDNs, reason: r}]}",
     ] {
         agree(spec, true);
     }
@@ -70,6 +72,12 @@ fn what_both_refuse() {
         "{switchOff: [{id: ntp, reason: true}]}",
         "{narrow: [{id: ntp, reason: r, to: {nodes: {matchLabels: {a: 1}}}}]}",
         "{more: 1}",
+        "{mode: observe}",
+        "{mode: {fatal: observe}}",
+        "{mode: {minor: warn}}",
+        "{tolerate: [{doubt: missing}]}",
+        "{tolerate: [{doubt: small, reason: r}]}",
+        "{tolerate: [{field: spec.egress, reason: r}]}",
     ] {
         agree(spec, false);
     }

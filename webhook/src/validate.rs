@@ -26,7 +26,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::metrics::{Metrics, Outcome};
-use crate::review::{Answer, Malformed, Operation, Request};
+use crate::review::{Malformed, Operation, Request};
+use crate::verdict::Decision;
 
 /// Largest body. API servers accept objects of 3 MiB, and an update carries two.
 pub const BODY: usize = 8 << 20;
@@ -48,7 +49,7 @@ pub trait Judge: Send + Sync + 'static {
     /// # Errors
     ///
     /// No verdict is possible, and why.
-    fn judge(&self, change: &Change<'_>) -> Result<Answer, String>;
+    fn judge(&self, change: &Change<'_>) -> Result<Decision, String>;
 }
 
 /// What is to change.
@@ -158,12 +159,12 @@ async fn review(
     let body = read(request).await?;
     let thread = timeout_at(deadline, Arc::clone(&shared.threads).acquire_owned()).await;
     let Ok(Ok(thread)) = thread else { return Err(Failure::Busy) };
-    let judge = Arc::clone(&shared.judge);
+    let (judge, metrics) = (Arc::clone(&shared.judge), Arc::clone(&shared.metrics));
     let task = tokio::task::spawn_blocking(move || {
         // Held until the work is done, also when nobody waits for it any more.
         let _thread = thread;
         // Nothing is left half done: the state that a judge reads is immutable.
-        catch_unwind(AssertUnwindSafe(|| decide(judge.as_ref(), &body, deadline.into_std())))
+        catch_unwind(AssertUnwindSafe(|| decide(judge.as_ref(), &metrics, &body, deadline.into_std())))
     });
     match timeout_at(deadline, task).await {
         Ok(Ok(Ok(decided))) => decided,
@@ -172,17 +173,25 @@ async fn review(
     }
 }
 
-fn decide(judge: &dyn Judge, body: &[u8], deadline: std::time::Instant) -> Result<(Vec<u8>, Outcome), Failure> {
+fn decide(
+    judge: &dyn Judge,
+    metrics: &Metrics,
+    body: &[u8],
+    deadline: std::time::Instant,
+) -> Result<(Vec<u8>, Outcome), Failure> {
     let request = Request::read(body)?;
     let operation = request.operation()?;
     // A part, such as the status, never changes a verdict.
-    let answer = if request.sub_resource.is_empty() {
+    let Decision { answer, findings } = if request.sub_resource.is_empty() {
         let (before, after) = request.change()?;
         let change = Change { request: &request, operation, before, after, deadline };
         judge.judge(&change).map_err(Failure::Unable)?
     } else {
-        Answer::default()
+        Decision::allowed()
     };
+    for finding in &findings {
+        metrics.finding(&finding.code, finding.mode);
+    }
     let verdict = if answer.denial.is_some() { Outcome::Denied } else { Outcome::Allowed };
     tracing::info!(
         uid = &*request.uid,

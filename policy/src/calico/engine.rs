@@ -74,7 +74,16 @@ struct Asked {
     node: Option<String>,
 }
 
-/// What an interface is to policy.
+/// A node, as far as answers about some of its interfaces depend on it. Means nothing to an engine with other groups.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct NodeClass {
+    settings: usize,
+    interfaces: Vec<Place>,
+    /// Only in eBPF mode.
+    node: Option<String>,
+}
+
+/// What an interface is to policy: numbers of endpoints' lists, or of their groups.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Place {
     own: Option<usize>,
@@ -141,6 +150,25 @@ impl Engine {
         &self.snapshot
     }
 
+    /// What is common to nodes on which every question about these interfaces has the same answer.
+    pub(crate) fn node_class<'i>(&self, node: &str, interfaces: impl Iterator<Item = &'i Interface>) -> NodeClass {
+        let settings = self.state.settings(node);
+        let group = |endpoint: &HostEndpoint| self.selected.group_of(endpoint);
+        let interfaces = interfaces.map(|interface| self.place(settings, node, interface, group)).collect();
+        let bpf = settings.dataplane.value == Dataplane::Bpf;
+        NodeClass { settings: std::ptr::from_ref(settings).addr(), interfaces, node: bpf.then(|| node.to_owned()) }
+    }
+
+    /// Whether groups have the endpoints that they have in another engine, from which this one comes.
+    pub(crate) fn has_groups_of(&self, before: &Self) -> bool {
+        self.selected.has_groups_of(&before.selected)
+    }
+
+    /// Whether nodes, their endpoints and their settings are those of another engine, from which this one comes.
+    pub(crate) fn has_nodes_of(&self, before: &Self) -> bool {
+        self.parts.has_nodes_of(&before.parts)
+    }
+
     /// The state, for [`trace()`](super::trace::trace).
     pub fn state(&self) -> &State {
         &self.state
@@ -158,7 +186,7 @@ impl Engine {
             return Ok(known.clone());
         }
         let Work { space, kept, .. } = &mut *work;
-        let answer = space.make(|space| passing(&self.state, &self.selected, question, space, kept));
+        let answer = space.make(|space| passing((&self.state, self.frame), &self.selected, question, space, kept));
         if answer.is_err() {
             // What was kept while the steps ran out is wrong.
             work.kept = Kept::default();
@@ -188,7 +216,8 @@ impl Engine {
 
     fn asked(&self, question: &Question) -> Asked {
         let settings = self.state.settings(&question.node);
-        let place = |interface| Some(self.place(settings, &question.node, interface));
+        let lists = |endpoint: &HostEndpoint| self.selected.of(&self.state, endpoint).id;
+        let place = |interface| Some(self.place(settings, &question.node, interface, lists));
         let (kind, path) = match &question.path {
             Path::Ingress(interface) => (0, [place(interface), None]),
             Path::Egress(interface) => (1, [place(interface), None]),
@@ -210,12 +239,17 @@ impl Engine {
         }
     }
 
-    fn place(&self, settings: &Settings, node: &str, interface: &Interface) -> Place {
+    fn place(
+        &self,
+        settings: &Settings,
+        node: &str,
+        interface: &Interface,
+        number: impl Fn(&HostEndpoint) -> usize,
+    ) -> Place {
         let owners = owners(&self.state, settings, node, interface);
-        let lists = |endpoint: &HostEndpoint| self.selected.of(&self.state, endpoint).id;
         Place {
-            own: owners.own.map(lists),
-            wildcard: owners.wildcard.map(lists),
+            own: owners.own.map(&number),
+            wildcard: owners.wildcard.map(&number),
             workload: settings.is_workload(&interface.name),
             programs: settings.has_programs(&interface.name),
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::compile::{Memory, Options, Parts, Rule, State};
-use super::evaluate::{BUDGET, Kept, Universe, regions};
+use super::evaluate::{BUDGET, Kept, Universe, admitted, regions};
 use super::question::{Layer, Path, Question};
 use super::version::Version;
 use crate::packet::{Direction, Exhausted, Held, SharedSpace};
@@ -164,6 +164,35 @@ impl Engine {
             work.began.1 = Some(work.space.size());
         }
         Ok(passing)
+    }
+
+    /// The packets that policy lets by on the host layer, were it asked about each: the same for nodes of a group.
+    ///
+    /// # Errors
+    ///
+    /// The policies are too large to judge.
+    pub(crate) fn policy(&self, question: &Question<'_>) -> Result<Held, Exhausted> {
+        let peers = self.frame.peers.get_or_init(|| Universe::of_peers(&self.state));
+        let mut work = lock(&self.line.work);
+        let Work { space, kept, .. } = &mut *work;
+        let answer = space.make(|space| admitted(&self.state, peers, question, space, kept));
+        // What was kept while the steps ran out is wrong.
+        answer.inspect_err(|_| *kept = Kept::default())
+    }
+
+    /// The group of a node: see [`policy`](Self::policy).
+    pub(crate) fn group(&self, node: &str) -> Option<usize> {
+        self.parts.group(node)
+    }
+
+    /// Whether groups have the nodes that they have in another engine, from which this one comes.
+    pub(crate) fn has_groups_of(&self, before: &Self) -> bool {
+        self.parts.has_groups_of(&before.parts)
+    }
+
+    /// Whether nodes, and what never reaches policy on each, are those of another engine, from which this one comes.
+    pub(crate) fn has_datapath_of(&self, before: &Self) -> bool {
+        self.parts.has_datapath_of(&before.parts)
     }
 
     fn asked(&self, question: &Question<'_>, peers: u64) -> Asked {

@@ -92,6 +92,26 @@ impl IpSet {
         }
     }
 
+    /// What is in any of several.
+    pub(crate) fn union_of<'s>(sets: impl IntoIterator<Item = &'s Self>) -> Self {
+        let sets: Vec<&Self> = sets.into_iter().collect();
+        if let [one] = sets[..] {
+            return one.clone();
+        }
+        let v4 = Intervals::of(sets.iter().flat_map(|set| set.v4.ranges().iter().copied()));
+        Self { v4, v6: Intervals::of(sets.iter().flat_map(|set| set.v6.ranges().iter().copied())) }
+    }
+
+    /// How many addresses are in it, as far as that can be counted.
+    pub(crate) fn size(&self) -> u128 {
+        self.v4.size().saturating_add(self.v6.size())
+    }
+
+    /// Whether an address is in both.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.v4.meets(&other.v4) || self.v6.meets(&other.v6)
+    }
+
     /// Whether every address of it is in the other.
     pub fn is_subset(&self, other: &Self) -> bool {
         self.v4.is_subset(&other.v4) && self.v6.is_subset(&other.v6)

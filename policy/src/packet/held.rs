@@ -22,6 +22,10 @@ pub struct Held {
     region: Region,
 }
 
+/// Where a set is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place(usize, Region);
+
 impl SharedSpace {
     /// A space in which one operation may take so many steps; see [`Space::with_budget`].
     pub fn new(steps: u64) -> Self {
@@ -116,6 +120,11 @@ impl Held {
     /// A packet of the set; see [`PacketSet::sample`].
     pub fn sample(&self, preference: &Preference) -> Option<Packet> {
         self.set().sample(preference)
+    }
+
+    /// Where it is: equal for equal sets of one space. Means nothing once the set is gone.
+    pub(crate) fn place(&self) -> Place {
+        Place(Arc::as_ptr(&self.space.space).addr(), self.region)
     }
 
     /// The space it is in.

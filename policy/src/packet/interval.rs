@@ -178,6 +178,23 @@ impl<T: Bound> Intervals<T> {
         if self.is_empty() || other.is_empty() { self.clone() } else { self.intersection(&other.complement()) }
     }
 
+    pub(super) fn size(&self) -> u128 {
+        let sizes = self.ranges.iter().map(|(first, last)| (last.wide() - first.wide()).saturating_add(1));
+        sizes.fold(0, u128::saturating_add)
+    }
+
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        let (few, many) = if self.ranges.len() <= other.ranges.len() {
+            (&self.ranges, &other.ranges)
+        } else {
+            (&other.ranges, &self.ranges)
+        };
+        few.iter().any(|(first, last)| {
+            let after = many.partition_point(|(start, _)| start <= last);
+            after > 0 && *first <= many[after - 1].1
+        })
+    }
+
     pub(super) fn is_subset(&self, other: &Self) -> bool {
         // Ranges have gaps between them, so one range lies in the set only if it lies in one range of the set.
         self.ranges.iter().all(|(first, last)| {

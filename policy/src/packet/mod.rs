@@ -51,6 +51,7 @@ use protocol::Shape;
 
 pub use address::IpSet;
 pub use cube::Cube;
+pub(crate) use held::Place;
 pub use held::{Held, SharedSpace};
 pub(crate) use join::Joins;
 pub use ports::{IcmpSet, PortSet};

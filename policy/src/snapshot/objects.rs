@@ -99,6 +99,12 @@ impl Objects {
         self.place(group, kind).ok().map(|place| &self.kinds[place])
     }
 
+    /// Groups and kinds of which there are objects, in order.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = (&str, &str)> {
+        let first = self.kinds.iter().filter_map(|kind| kind.first());
+        first.map(|manifest| (manifest.0.key.group.as_str(), manifest.0.key.kind.as_str()))
+    }
+
     /// Whether the objects of a group and kind are those of another snapshot: not only equal, but the same.
     pub(crate) fn shares(&self, other: &Self, group: &str, kind: &str) -> bool {
         match (self.kind(group, kind), other.kind(group, kind)) {

@@ -133,7 +133,7 @@ fn what_is_not_known_is_listed_with_its_path() {
     };
     let key = "CiliumClusterwideNetworkPolicy/p0";
     for (spec, path) in [
-        (json!({"nodeSelector": {}, "ingress": [{"fromEntitys": []}]}), "spec.ingress.0.fromEntitys"),
+        (json!({"nodeSelector": {}, "ingress": [{"fromEntitys": []}]}), "spec.ingress[0].fromEntitys"),
         (json!({"nodeSelector": {}, "egress": [{"toFQDNs": [{"matchName": "a.example"}]}]}), "spec.egress[0]"),
         (json!({"nodeSelector": {}, "ingress": [{"fromGroups": [{"aws": {}}]}]}), "spec.ingress[0]"),
     ] {

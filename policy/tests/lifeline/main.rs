@@ -4,3 +4,4 @@ mod cases;
 mod flows;
 mod lab;
 mod random;
+mod warm;

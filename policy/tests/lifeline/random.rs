@@ -22,7 +22,7 @@ use crate::lab::{assumptions, put, snapshot};
 const CASES: u64 = 2_000;
 
 /// SplitMix64.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -33,11 +33,11 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).expect("below a usize")
     }
 
-    fn one_in(&mut self, chance: usize) -> bool {
+    pub(crate) fn one_in(&mut self, chance: usize) -> bool {
         self.below(chance) == 0
     }
 
@@ -212,7 +212,7 @@ fn any(random: &mut Random, cilium: bool) -> Value {
     }
 }
 
-fn state(random: &mut Random, cilium: bool) -> Vec<Value> {
+pub(crate) fn state(random: &mut Random, cilium: bool) -> Vec<Value> {
     let mut objects: Vec<Value> = (0..NAMES.len())
         .map(|index| {
             let labels = labels(random, index);
@@ -248,7 +248,7 @@ fn state(random: &mut Random, cilium: bool) -> Vec<Value> {
     objects
 }
 
-fn change(random: &mut Random, state: &[Value], cilium: bool) -> Change {
+pub(crate) fn change(random: &mut Random, state: &[Value], cilium: bool) -> Change {
     let deletable =
         ["GlobalNetworkPolicy", "HostEndpoint", "GlobalNetworkSet", "CiliumClusterwideNetworkPolicy", "Tier"];
     let old: Vec<&Value> =
@@ -286,7 +286,7 @@ fn change(random: &mut Random, state: &[Value], cilium: bool) -> Change {
     put(&new.to_string()).remove(0)
 }
 
-fn lifelines(random: &mut Random) -> Vec<Lifeline> {
+pub(crate) fn lifelines(random: &mut Random) -> Vec<Lifeline> {
     (0..=random.below(3))
         .map(|index| {
             let flows = (0..=random.below(2)).map(|_| flow(random)).collect();

@@ -5,4 +5,5 @@ mod request;
 mod response;
 
 pub use request::{GroupVersionKind, Malformed, Operation, Request, User};
+pub(crate) use response::MESSAGE;
 pub use response::{Answer, Cause, Denial};

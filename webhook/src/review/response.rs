@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 /// Longest message of a denial, in bytes.
-const MESSAGE: usize = 1024;
+pub(crate) const MESSAGE: usize = 1024;
 /// Most warnings. The API server drops what exceeds 4,096 characters together.
 const WARNINGS: usize = 8;
 /// Longest warning, in characters. The API server cuts at 256 (kubernetes/apiserver:pkg/endpoints/filters/warning.go).

@@ -1,4 +1,4 @@
-//! HTTP over TLS for one caller that matters, the API server, on a network where others may be slow, broken or hostile.
+//! HTTP, over TLS for one caller that matters, the API server, on a network where others may be slow, broken or hostile.
 //!
 //! Each connection has its own task and a place in [`Connections`]. A silent handshake, a slow header and a slow body
 //! each have a clock of their own, and a full table makes room by ending the connection that has been idle longest, so
@@ -15,9 +15,11 @@ use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -66,20 +68,20 @@ pub trait Observe: Send + Sync + 'static {
     fn connections(&self, open: usize);
 }
 
-/// Serves until `stop`, then lets requests under way end.
+/// Serves until `stop`, then lets requests under way end; over TLS, or without where there is none.
 ///
 /// # Errors
 ///
 /// The listener fails for good.
 pub async fn serve(
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    tls: Option<Arc<ServerConfig>>,
     router: Router,
     limits: Limits,
     observe: Arc<dyn Observe>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let acceptor = TlsAcceptor::from(tls);
+    let acceptor = tls.map(TlsAcceptor::from);
     let connections = Connections::new(limits.connections, limits.per_source);
     let tasks = TaskTracker::new();
     let ended = loop {
@@ -104,10 +106,17 @@ pub async fn serve(
             }
         };
         observe.connections(connections.len());
-        let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
-        let (observe, connections) = (Arc::clone(&observe), connections.clone());
+        let answering = Answering { peer, router: router.clone(), limits, stop: stop.clone() };
+        let (acceptor, observe, connections) = (acceptor.clone(), Arc::clone(&observe), connections.clone());
         tasks.spawn(async move {
-            connection(stream, peer, acceptor, router, limits, &place, observe.as_ref(), stop).await;
+            match acceptor {
+                None => answering.run(stream, &place).await,
+                Some(acceptor) => match answering.handshake(stream, &acceptor, &place).await {
+                    Some(Ok(stream)) => answering.run(stream, &place).await,
+                    Some(Err(())) => observe.handshake_failed(),
+                    None => {}
+                },
+            }
             drop(place);
             observe.connections(connections.len());
         });
@@ -133,62 +142,74 @@ const ENFILE: i32 = 23;
 const ENOBUFS: i32 = 105;
 const ENOMEM: i32 = 12;
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one task")]
-async fn connection(
-    stream: TcpStream,
+/// One connection.
+struct Answering {
     peer: SocketAddr,
-    acceptor: TlsAcceptor,
     router: Router,
     limits: Limits,
-    place: &Place,
-    observe: &dyn Observe,
     stop: CancellationToken,
-) {
-    let _ = stream.set_nodelay(true);
-    let handshake = timeout(limits.handshake, acceptor.accept(stream));
-    let tls = tokio::select! {
-        tls = handshake => tls,
-        () = place.evicted() => return,
-    };
-    let stream = match tls {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            observe.handshake_failed();
-            tracing::debug!(%peer, %error, "no TLS handshake");
-            return;
-        }
-        Err(_) => {
-            observe.handshake_failed();
-            tracing::debug!(%peer, "no TLS handshake in time");
-            return;
-        }
-    };
-    let progress = place.progress();
-    let service = Watched::new(TowerToHyperService::new(router), Arc::clone(&progress));
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Counts idle time too, so it cannot guard the header; the progress does.
-        .header_read_timeout(limits.idle)
-        .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(Counted::new(stream, Arc::clone(&progress))), service);
-    tokio::pin!(connection);
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%peer, %error, "connection ended");
+}
+
+impl Answering {
+    /// The stream of a handshake; none if its place was given away, an error if it failed.
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        acceptor: &TlsAcceptor,
+        place: &Place,
+    ) -> Option<Result<TlsStream<TcpStream>, ()>> {
+        let _ = stream.set_nodelay(true);
+        let tls = tokio::select! {
+            tls = timeout(self.limits.handshake, acceptor.accept(stream)) => tls,
+            () = place.evicted() => return None,
+        };
+        let peer = self.peer;
+        Some(match tls {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "no TLS handshake");
+                Err(())
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "no TLS handshake in time");
+                Err(())
+            }
+        })
+    }
+
+    /// Answers until the peer has enough, or has to go.
+    async fn run<S>(self, stream: S, place: &Place)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { peer, router, limits, stop } = self;
+        let progress = place.progress();
+        let service = Watched::new(TowerToHyperService::new(router), Arc::clone(&progress));
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            // Counts idle time too, so it cannot guard the header; the progress does.
+            .header_read_timeout(limits.idle)
+            .max_buf_size(64 * 1024)
+            .serve_connection(TokioIo::new(Counted::new(stream, Arc::clone(&progress))), service);
+        tokio::pin!(connection);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%peer, %error, "connection ended");
+                    }
+                    return;
                 }
-                return;
-            }
-            () = place.evicted() => return,
-            () = progress.late(limits.header) => {
-                tracing::debug!(%peer, "header came too slowly");
-                return;
-            }
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
+                () = place.evicted() => return,
+                () = progress.late(limits.header) => {
+                    tracing::debug!(%peer, "header came too slowly");
+                    return;
+                }
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
             }
         }
     }

@@ -30,8 +30,8 @@ pub(super) struct Chain<'s> {
 }
 
 /// What a chain is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::calico) enum Kind {
     BeforeTracking,
     BeforeNat,
     Local,
@@ -81,7 +81,20 @@ impl<'s> Chain<'s> {
     }
 
     /// The tiers, with what follows them.
-    pub(super) fn tiers(&self, builder: &mut Builder<'s>, mut rest: Region) -> Region {
+    pub(super) fn tiers(&self, builder: &mut Builder<'s>, rest: Region) -> Region {
+        if builder.translated.is_some() {
+            return self.fold(builder, rest);
+        }
+        let key = (builder.frame, self.lists.id, self.side, self.kind, rest);
+        if let Some(known) = builder.kept.folded.get(&key) {
+            return *known;
+        }
+        let region = self.fold(builder, rest);
+        builder.kept.folded.insert(key, region);
+        region
+    }
+
+    fn fold(&self, builder: &mut Builder<'s>, mut rest: Region) -> Region {
         for (tier, policies) in self.state.tiers.iter().zip(&self.lists.tiers).rev() {
             let enforced = policies.iter().filter(|policy| !policy.staged && self.concerns(policy));
             let mut regions = Vec::new();

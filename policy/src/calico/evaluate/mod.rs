@@ -50,20 +50,21 @@ impl<'s> Evaluator<'s> {
     ///
     /// The questions so far took more steps than the budget has.
     pub fn evaluate(&mut self, question: &Question) -> Result<PacketSet, Exhausted> {
-        let passed = passing(self.state, &self.selected, question, &mut self.space, &mut self.kept);
+        let passed = passing((self.state, 0), &self.selected, question, &mut self.space, &mut self.kept);
         self.space.store(passed)
     }
 }
 
-/// The packets that pass, as a region of the space that `kept` belongs to.
+/// The packets that pass, as a region of the space that `kept` belongs to. States with the same `frame` differ in nothing
+/// but policies.
 pub(super) fn passing(
-    state: &State,
+    (state, frame): (&State, usize),
     selected: &Selected,
     question: &Question,
     space: &mut Space,
     kept: &mut Kept,
 ) -> Region {
-    let mut builder = rule::Builder { space, kept, selected, translated: None, state };
+    let mut builder = rule::Builder { space, kept, selected, translated: None, state, frame };
     let mut fold = hooks::Fold::new(&mut builder, question);
     let bpf = fold.settings.dataplane.value == Dataplane::Bpf;
     match &question.path {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::chain::{ACCEPTED, DROPPED, PASSED};
+use super::chain::{ACCEPTED, DROPPED, Kind, PASSED};
 use super::selected::Selected;
 
 use crate::calico::question::Translation;
@@ -23,6 +23,8 @@ pub(super) struct Builder<'s> {
     /// What NAT has done to the packets that the chains now see. Regions are always of packets before NAT.
     pub(super) translated: Option<Translation>,
     pub(super) state: &'s State,
+    /// A number for all of the state but its policies.
+    pub(super) frame: usize,
 }
 
 /// What was built before in a space: good for other questions, and for other states as far as they share policies and
@@ -33,6 +35,8 @@ pub(in crate::calico) struct Kept {
     decided: HashMap<(usize, Side), Decided>,
     /// Members of sets within the families of a rule. Equal lists are one list, which the space then builds once.
     addresses: HashMap<(usize, Families), (Arc<AddressSet>, IpSet)>,
+    /// Tiers with what follows them, by the frame, the number of the policies, and what the chain is.
+    pub(super) folded: HashMap<(usize, usize, Side, Kind, Region), Region>,
     pub(super) joins: Joins,
 }
 
@@ -70,7 +74,7 @@ impl Rules {
 impl Kept {
     /// How many entries it has.
     pub(in crate::calico) fn len(&self) -> usize {
-        self.decided.len() + self.addresses.len() + self.joins.len()
+        self.decided.len() + self.addresses.len() + self.folded.len() + self.joins.len()
     }
 }
 

@@ -71,11 +71,20 @@ impl Selected {
 
     /// The policies of an endpoint of the state.
     pub(in crate::calico) fn of(&self, state: &State, endpoint: &HostEndpoint) -> Arc<Lists> {
+        self.of_position(state, self.position(endpoint))
+    }
+
+    /// The group of an endpoint of the state.
+    pub(in crate::calico) fn group_of(&self, endpoint: &HostEndpoint) -> usize {
+        self.group(self.position(endpoint))
+    }
+
+    fn position(&self, endpoint: &HostEndpoint) -> usize {
         // Every endpoint that is asked for is one of the state's, found by its name.
         let position = self.endpoints.partition_point(|other| other.key.name < endpoint.key.name);
         let same = self.endpoints[position..].iter().take_while(|other| other.key.name == endpoint.key.name);
         let offset = same.take_while(|other| !std::ptr::eq(*other, endpoint)).count();
-        self.of_position(state, position + offset)
+        position + offset
     }
 
     /// The group of the endpoint at a position. Its number means the same in all states with the same [`Known`].

@@ -142,7 +142,7 @@ fn a_port_beyond_65535_is_no_port() {
 fn unknown_fields_and_versions_are_listed() {
     let lab = Lab::new().version(40).policy("p", json!({"ingress": [{"action": "Allow", "souce": {}}], "shape": 1}));
     let paths: Vec<_> = lab.state().unknown.into_iter().map(|unknown| unknown.path).collect();
-    assert_eq!(paths, ["version", "spec.ingress.0.souce", "spec.shape"]);
+    assert_eq!(paths, ["version", "spec.ingress[0].souce", "spec.shape"]);
 }
 
 /// Both groups at once: what is stored counts, and a difference is told.

@@ -165,6 +165,23 @@ impl Parts {
         Arc::ptr_eq(&self.ipcache, &before.ipcache) && Arc::ptr_eq(&self.node_ports, &before.node_ports)
     }
 
+    /// Whether nodes, and what never reaches policy on each, are those of another state, from whose parts these come.
+    pub(in crate::cilium) fn has_datapath_of(&self, before: &Self) -> bool {
+        Arc::ptr_eq(&self.settings, &before.settings)
+            && Arc::ptr_eq(&self.members, &before.members)
+            && Arc::ptr_eq(&self.node_ports, &before.node_ports)
+    }
+
+    /// Whether the groups of nodes are those of another state, taken over.
+    pub(in crate::cilium) fn has_groups_of(&self, before: &Self) -> bool {
+        self.selected.has_groups_of(&before.selected)
+    }
+
+    /// The group of a node: of one group are those that no rule tells apart.
+    pub(in crate::cilium) fn group(&self, node: &str) -> Option<usize> {
+        self.selected.group(node)
+    }
+
     fn has_members_of(&self, snapshot: &Snapshot) -> bool {
         self.has_kind_of(snapshot, "CiliumNode")
             && self.has_facts_of(&snapshot.cluster, |cluster| {

@@ -81,6 +81,16 @@ impl Selected {
         self.lists.get(self.groups.get(node)?)
     }
 
+    /// The group of a node. Its number means the same in all states with the same [`Known`].
+    pub(super) fn group(&self, node: &str) -> Option<usize> {
+        self.groups.get(node).copied()
+    }
+
+    /// Whether the groups are those of another state, taken over.
+    pub(super) fn has_groups_of(&self, before: &Self) -> bool {
+        Arc::ptr_eq(&self.groups, &before.groups)
+    }
+
     /// Nodes with the same rules, in the order of names.
     pub(super) fn classes(&self) -> Vec<Vec<&str>> {
         let mut classes: BTreeMap<[Vec<usize>; 2], Vec<&str>> = BTreeMap::new();

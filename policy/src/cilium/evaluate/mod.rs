@@ -117,6 +117,17 @@ pub(super) fn regions(
     }
 }
 
+/// What policy lets by on the host layer, were it asked about every packet.
+pub(super) fn admitted(
+    state: &State,
+    universe: &Universe,
+    question: &Question<'_>,
+    space: &mut Space,
+    kept: &mut Kept,
+) -> Region {
+    if state.settings.audit.value { Space::ALL } else { judge(state, universe, question, space, kept).allowed }
+}
+
 struct Judgement {
     allowed: Region,
     conditional: Region,

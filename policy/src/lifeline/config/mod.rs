@@ -4,11 +4,13 @@ mod apply;
 mod error;
 mod raw;
 mod read;
+mod webhook;
 
 use serde::Serialize;
 
 pub(super) use apply::apply;
 pub use error::{Code, ConfigError};
+pub use webhook::{Mode, Modes, Tolerate};
 
 use super::model::{Severity, Traffic};
 use crate::net::Cidr;
@@ -27,6 +29,10 @@ pub struct Config {
     pub narrow: Vec<Narrow>,
     /// Further lifelines, or further flows of known ones.
     pub add: Vec<Add>,
+    /// What the webhook does about cuts.
+    pub mode: Modes,
+    /// Doubts over which the webhook refuses nothing.
+    pub tolerate: Vec<Tolerate>,
 }
 
 /// Facts that detection reads. What is absent is not known; an empty list says that there are none.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::{Distribution, EgressSelectorMode};
+use super::{Distribution, EgressSelectorMode, Modes};
+use crate::lifeline::judge::DoubtKind;
 use crate::lifeline::model::Severity;
 use crate::object::{LabelSelector, Operator, Requirement};
 
@@ -39,6 +40,8 @@ pub(super) struct RawSpec {
     pub(super) switch_off: Vec<Spanned<RawSwitchOff>>,
     pub(super) narrow: Vec<Spanned<RawNarrow>>,
     pub(super) add: Vec<Spanned<RawAdd>>,
+    pub(super) mode: Modes,
+    pub(super) tolerate: Vec<Spanned<RawTolerate>>,
 }
 
 macro_rules! parameters {
@@ -115,6 +118,14 @@ pub(super) struct RawAdd {
     pub(super) to: Spanned<RawEnd>,
     pub(super) traffic: Spanned<Vec<Text>>,
     pub(super) breaks: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTolerate {
+    pub(super) doubt: Spanned<DoubtKind>,
+    pub(super) field: Option<String>,
+    pub(super) reason: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]

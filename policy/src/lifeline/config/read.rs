@@ -8,8 +8,8 @@ use serde_path_to_error::Track;
 use serde_saphyr::{Error, Location, Spanned};
 
 use super::error::{Code, ConfigError, suggest};
-use super::raw::{RawAdd, RawConfig, RawEnd, RawNarrow, RawParameters, Text};
-use super::{Add, Config, End, Narrow, Parameters, SwitchOff};
+use super::raw::{RawAdd, RawConfig, RawEnd, RawNarrow, RawParameters, RawTolerate, Text};
+use super::{Add, Config, End, Narrow, Parameters, SwitchOff, Tolerate};
 use crate::lifeline::catalogue;
 use crate::net::Cidr;
 
@@ -120,7 +120,17 @@ impl Reader {
             narrow.map(|(index, entry)| self.narrow(&format!("spec.narrow[{index}]"), entry, &added)).collect();
         let add = raw.spec.add.into_iter().enumerate();
         let add = add.map(|(index, entry)| self.add(&format!("spec.add[{index}]"), entry.value)).collect();
-        Config { name: raw.metadata.name, parameters, switch_off, narrow, add }
+        let tolerate = raw.spec.tolerate.into_iter().enumerate();
+        let tolerate =
+            tolerate.map(|(index, entry)| self.tolerate(&format!("spec.tolerate[{index}]"), entry.value)).collect();
+        Config { name: raw.metadata.name, parameters, switch_off, narrow, add, mode: raw.spec.mode, tolerate }
+    }
+
+    fn tolerate(&mut self, path: &str, entry: RawTolerate) -> Tolerate {
+        let doubt = entry.doubt.value;
+        let named = Spanned::new(doubt.to_string(), entry.doubt.referenced, entry.doubt.defined);
+        let reason = self.reason(path, &named, entry.reason);
+        Tolerate { doubt, field: entry.field, reason }
     }
 
     fn parameters(&mut self, mut raw: RawParameters) -> Parameters {

@@ -89,9 +89,22 @@ pub fn detect(snapshot: &Snapshot, config: &Config) -> Detected {
     detected
 }
 
-/// Whether an object can tell of lifelines. A change of any other leaves what is detected as it was.
+/// Whether an object can tell of lifelines. A change of any other leaves what is detected as it was: it only says what is
+/// admitted.
 pub fn reads(key: &Key) -> bool {
-    const UNREAD: [&str; 9] = [
+    reads_kind(&key.group, &key.kind)
+}
+
+/// Whether the objects that can tell of lifelines are the same in two snapshots.
+pub fn reads_the_same(one: &Snapshot, other: &Snapshot) -> bool {
+    let kinds = one.objects.kinds().chain(other.objects.kinds());
+    kinds
+        .filter(|(group, kind)| reads_kind(group, kind))
+        .all(|(group, kind)| one.objects.shares(&other.objects, group, kind))
+}
+
+fn reads_kind(group: &str, kind: &str) -> bool {
+    const UNREAD: [&str; 12] = [
         "CiliumCIDRGroup",
         "CiliumClusterwideNetworkPolicy",
         "CiliumNetworkPolicy",
@@ -100,10 +113,13 @@ pub fn reads(key: &Key) -> bool {
         "HostEndpoint",
         "KubeControllersConfiguration",
         "NetworkPolicy",
+        "StagedGlobalNetworkPolicy",
+        "StagedKubernetesNetworkPolicy",
+        "StagedNetworkPolicy",
         "Tier",
     ];
     let groups = ["cilium.io", "crd.projectcalico.org", "projectcalico.org"];
-    !(groups.contains(&key.group.as_str()) && UNREAD.contains(&key.kind.as_str()))
+    !(groups.contains(&group) && UNREAD.contains(&kind))
 }
 
 type Detector = fn(&Facts<'_>, &mut Find);

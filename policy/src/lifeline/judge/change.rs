@@ -75,6 +75,14 @@ pub(in crate::lifeline) fn apply<'c>(
     changes.into_iter().try_fold(state.clone(), |state, change| change.apply(&state))
 }
 
+/// Whether two keys are of one object, which Calico's two groups may know by two names.
+pub fn is_same(one: &Key, other: &Key) -> bool {
+    let is_calico = |key: &Key| CALICO.contains(&key.group.as_str());
+    let place = |key: &Key| (key.kind.clone(), key.namespace.clone());
+    let name = |key: &Key| stored_name(&key.kind, &key.name).into_owned();
+    one == other || (is_calico(one) && is_calico(other) && place(one) == place(other) && name(one) == name(other))
+}
+
 /// The same object of Calico under its other name: `projectcalico.org/v3` is a view of what `crd.projectcalico.org/v1`
 /// stores, policies up to 3.31 with their tier in front of the name.
 fn twin(state: &Snapshot, key: &Key) -> Option<Key> {

@@ -5,19 +5,26 @@
 //! share the answer, and only for packets that are lost somewhere is the other end asked.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use super::ends::{End, Other, PeerKind, Place, Role, ends, every_way, itself, ways};
+use super::ends::{End, Other, PeerKind, Place as On, Role, ends, every_way, itself, ways};
 use super::hosts::Hosts;
 use super::loss::{Ends, Found, Loss};
+use super::sieve::{Classes, Sieve};
 use super::traffic::{loopback, regions_of};
-use super::world::{Answer, Asker, Way};
+use super::world::{Answer, Asker, Way, World};
 use crate::calico::question::{ICMP_NEW, ICMPV6_NEW, ICMPV6_UNTRACKED};
 use crate::lifeline::model::{Flow, Lifeline, Party};
 use crate::net::Family;
-use crate::packet::{Cube, Exhausted, IcmpSet, IpSet, PacketSet, Region, Space, protocol};
+use crate::packet::{Cube, Exhausted, Held, IcmpSet, IpSet, PacketSet, Place, Region, Space, protocol};
 
 /// Steps that one comparison may take.
 const BUDGET: u64 = 1 << 32;
+
+/// Lines of what is lost that are gone through for each end that loses it.
+const MOST_CUBES: usize = 64;
+/// Lines that are read to count the pairs in them.
+const MOST_LINES: usize = 100_000;
 
 /// What a comparison finds.
 pub(super) struct Compared {
@@ -28,20 +35,29 @@ pub(super) struct Compared {
 
 /// Compares two states.
 pub(super) fn compare(
-    before: &mut Asker<'_>,
-    after: &mut Asker<'_>,
-    hosts: &Hosts,
+    before: &World,
+    after: &World,
+    (hosts, classes): (&Hosts, &Classes),
     lifelines: &[Lifeline],
-    masquerade: bool,
 ) -> Result<Compared, Exhausted> {
     let mut space = Space::with_budget(BUDGET);
     let free = free(&mut space);
+    let sieve = if hosts.fresh.is_empty() {
+        Some(Sieve::new(&mut space, free, before, after, hosts, classes)?)
+    } else {
+        // Addresses that are new count as having passed wherever they go.
+        None
+    };
+    if sieve.as_ref().is_some_and(Sieve::is_empty) {
+        return Ok(Compared { losses: Vec::new(), nothing_lost: true });
+    }
     let fresh =
         [Cube { source: hosts.fresh.clone(), ..Cube::any() }, Cube { destination: hosts.fresh.clone(), ..Cube::any() }];
     let fresh = fresh.map(|cube| space.cube(&cube, 1));
     let fresh = space.first_match(&fresh);
+    let (before, after) = (Asker::new(before), Asker::new(after));
     let (passes, loaded) = (HashMap::new(), HashMap::new());
-    let mut comparison = Comparison { before, after, hosts, masquerade, space, free, fresh, passes, loaded };
+    let mut comparison = Comparison { before, after, hosts, sieve, space, free, fresh, passes, loaded };
     let mut losses = Vec::new();
     for (index, lifeline) in lifelines.iter().enumerate() {
         let mut found = Found::default();
@@ -85,34 +101,29 @@ struct Passes {
     lost: Region,
 }
 
-struct Comparison<'c, 'b, 'a> {
-    before: &'c mut Asker<'b>,
-    after: &'c mut Asker<'a>,
+struct Comparison<'c> {
+    before: Asker<'c>,
+    after: Asker<'c>,
     hosts: &'c Hosts,
-    /// Whether pods may be behind the address of their node.
-    masquerade: bool,
+    sieve: Option<Sieve<'c>>,
     space: Space,
     free: Region,
     fresh: Region,
-    passes: HashMap<[Answer; 4], Passes>,
-    loaded: HashMap<(Answer, bool), Region>,
+    passes: HashMap<[Option<Place>; 4], Passes>,
+    loaded: HashMap<Place, Region>,
 }
 
-/// A way that loses packets.
-struct Lost {
-    end: usize,
-    way: Way,
-    region: Region,
-}
-
-impl Comparison<'_, '_, '_> {
+impl Comparison<'_> {
     fn flow(&mut self, flow: &Flow, found: &mut Found) -> Result<(), Exhausted> {
+        if self.sieve.as_ref().is_some_and(|sieve| !sieve.holds(&mut self.space, flow)) {
+            return Ok(());
+        }
         let traffic = regions_of(&mut self.space, &flow.traffic);
         if flow.to == Party::Itself || flow.from == Party::Itself {
             return self.itself(flow, traffic, found);
         }
-        let froms = ends(self.hosts, flow, Role::From, self.masquerade);
-        let tos = ends(self.hosts, flow, Role::To, self.masquerade);
+        let froms = ends(self.hosts, flow, Role::From, self.hosts.masquerade);
+        let tos = ends(self.hosts, flow, Role::To, self.hosts.masquerade);
         for from in groups(&froms) {
             for to in groups(&tos) {
                 self.between(&from, &to, false, flow, traffic, found)?;
@@ -121,8 +132,8 @@ impl Comparison<'_, '_, '_> {
         for from in &froms {
             let here = |to: &&End| to.place.on().is_some() && to.place.on() == from.place.on();
             for to in tos.iter().filter(here) {
-                let pods = matches!(from.place, Place::Pods(_)) || matches!(to.place, Place::Pods(_));
-                if pods && !matches!(from.place, Place::Masqueraded(_)) {
+                let pods = matches!(from.place, On::Pods(_)) || matches!(to.place, On::Pods(_));
+                if pods && !matches!(from.place, On::Masqueraded(_)) {
                     self.between(&[from], &[to], true, flow, traffic, found)?;
                 }
             }
@@ -142,79 +153,120 @@ impl Comparison<'_, '_, '_> {
         found: &mut Found,
     ) -> Result<(), Exhausted> {
         for (role, own, others) in [(Role::From, froms, tos), (Role::To, tos, froms)] {
-            let lost = self.lost(own, others, here, traffic, role)?;
-            if lost.is_empty() {
-                continue;
-            }
-            let passed = self.passed(others, own, here, role.other())?;
-            for Lost { end, way, region } in lost {
-                let region = self.space.within(region, passed);
-                if region != Space::EMPTY {
-                    let set = self.space.store(region)?;
-                    found.add(&Ends { end: own[end], others, here, role }, &way, &set, flow);
+            let mut pairs: Option<Pairs<'_>> = None;
+            for end in own {
+                if !end.place.on().is_some_and(|node| self.may_lose(node)) {
+                    continue;
+                }
+                for (way, side) in ways(self.hosts, end, other(others, here), role) {
+                    let passes = self.passes(&way)?;
+                    let lost = self.space.within(passes.lost, traffic);
+                    if lost == Space::EMPTY {
+                        continue;
+                    }
+                    let pairs = match &mut pairs {
+                        Some(pairs) => pairs,
+                        None => {
+                            let passed = self.passed(others, own, here, role.other())?;
+                            pairs.insert(Pairs::new(flow, passed, others, here, role))
+                        }
+                    };
+                    let mine = end.addresses(role);
+                    let mine = side.map_or_else(|| mine.clone(), |side| mine.intersection(&side));
+                    self.lost(pairs, end, &way, lost, &mine, found)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Ways of each end that lose packets to or from the others.
+    /// What an end loses on a way of what went to or came from the others.
     fn lost(
         &mut self,
-        own: &[&End],
-        others: &[&End],
-        here: bool,
-        traffic: Region,
-        role: Role,
-    ) -> Result<Vec<Lost>, Exhausted> {
-        let mut peers: Option<Peers> = None;
-        let mut all = Vec::new();
-        for (index, end) in own.iter().enumerate() {
-            for (way, side) in ways(self.hosts, end, other(others, here), role) {
-                let passes = self.passes(&way)?;
-                let lost = self.space.within(passes.lost, traffic);
-                if lost == Space::EMPTY {
-                    continue;
-                }
-                let peers = peers.get_or_insert_with(|| Peers::new(others, role.other()));
-                let mine = end.addresses(role);
-                let mine = side.map_or_else(|| mine.clone(), |side| mine.intersection(&side));
-                let peers = if here { peers.everybody.clone() } else { peers.away_from(end) };
-                let (source, destination) = if role == Role::From { (mine, peers) } else { (peers, mine) };
-                let pairs = self.space.cube(&Cube { source, destination, ..Cube::any() }, 1);
-                let region = self.space.within(pairs, lost);
-                if region != Space::EMPTY {
-                    all.push(Lost { end: index, way, region });
-                }
-            }
+        pairs: &mut Pairs<'_>,
+        end: &End,
+        way: &Way,
+        lost: Region,
+        mine: &IpSet,
+        found: &mut Found,
+    ) -> Result<(), Exhausted> {
+        let lost = self.space.within(lost, pairs.passed);
+        if lost == Space::EMPTY {
+            return Ok(());
         }
-        Ok(all)
+        let cubes = match pairs.cubes.get(&lost) {
+            Some(cubes) => Rc::clone(cubes),
+            None => {
+                let cubes: Rc<[Cube]> = self.space.store(lost)?.cubes(MOST_CUBES).into();
+                pairs.cubes.insert(lost, Rc::clone(&cubes));
+                cubes
+            }
+        };
+        let (space, role) = (&mut self.space, pairs.role);
+        let with = |peers: IpSet| {
+            let mine = mine.clone();
+            let (source, destination) = if role == Role::From { (mine, peers) } else { (peers, mine) };
+            Cube { source, destination, ..Cube::any() }
+        };
+        let near = pairs.near(end).cloned();
+        let region = |space: &mut Space| {
+            let everybody = space.cube(&with(IpSet::all()), 1);
+            let region = space.within(lost, everybody);
+            let near = near.clone().map_or(Space::EMPTY, |near| space.cube(&with(near), 1));
+            space.without(region, near)
+        };
+        // Peers line by line, as long as there are few lines; what all ends lose alike is taken apart once.
+        let peers = if cubes.len() < MOST_CUBES {
+            let own = |cube: &&Cube| (if role == Role::From { &cube.source } else { &cube.destination }).meets(mine);
+            IpSet::union_of(cubes.iter().filter(own).map(|cube| pairs.peer(cube)))
+        } else {
+            let region = region(space);
+            IpSet::union_of(space.store(region)?.cubes(MOST_LINES).iter().map(|cube| pairs.peer(cube)))
+        };
+        let peers = near.as_ref().map_or_else(|| peers.clone(), |near| peers.difference(near));
+        let hits = pairs.hits(end, &peers);
+        if !peers.is_empty() && !hits.is_empty() {
+            let others: Vec<&End> = hits.iter().map(|index| pairs.others[*index]).collect();
+            let mut set = || {
+                let region = region(space);
+                space.store(region)
+            };
+            found.add(&Ends { end, others: &others, role }, way, &peers, &mut set, pairs.flow)?;
+        }
+        Ok(())
     }
 
-    /// What passed at the ends, each with its own addresses.
+    /// What passed at the ends, each with its own addresses, and between theirs and the others'.
     fn passed(&mut self, ends: &[&End], others: &[&End], here: bool, role: Role) -> Result<Region, Exhausted> {
-        let mut all = Vec::new();
+        let mut sides: Vec<(Region, Vec<IpSet>)> = Vec::new();
+        let mut places: HashMap<Region, usize> = HashMap::new();
+        let mut add = |before: Region, own: IpSet| {
+            let place = *places.entry(before).or_insert_with(|| {
+                sides.push((before, Vec::new()));
+                sides.len() - 1
+            });
+            sides[place].1.push(own);
+        };
         for end in ends {
+            let own = end.addresses(role);
             let ways = ways(self.hosts, end, other(others, here), role);
-            let with = |space: &mut Space, side: Option<IpSet>| {
-                let own = end.addresses(role);
-                let own = side.map_or_else(|| own.clone(), |side| own.intersection(&side));
-                let cube = match role {
-                    Role::From => Cube { source: own, ..Cube::any() },
-                    Role::To => Cube { destination: own, ..Cube::any() },
-                };
-                space.cube(&cube, 1)
-            };
             if ways.is_empty() {
-                let region = with(&mut self.space, None);
-                all.push(region);
+                add(Space::ALL, own.clone());
             }
             for (way, side) in ways {
-                let passes = self.passes(&way)?;
-                let own = with(&mut self.space, side);
-                let region = self.space.within(own, passes.before);
-                all.push(region);
+                let own = side.map_or_else(|| own.clone(), |side| own.intersection(&side));
+                add(self.passes(&way)?.before, own);
             }
+        }
+        let mut all = Vec::new();
+        for (before, own) in sides {
+            let own = IpSet::union_of(&own);
+            let cube = match role {
+                Role::From => Cube { source: own, ..Cube::any() },
+                Role::To => Cube { destination: own, ..Cube::any() },
+            };
+            let own = self.space.cube(&cube, 1);
+            all.push(self.space.within(own, before));
         }
         Ok(self.space.first_match(&all))
     }
@@ -223,7 +275,10 @@ impl Comparison<'_, '_, '_> {
     fn itself(&mut self, flow: &Flow, traffic: Region, found: &mut Found) -> Result<(), Exhausted> {
         let role = if flow.to == Party::Itself { Role::From } else { Role::To };
         for end in ends(self.hosts, flow, role, false) {
-            let Place::Node(index) = end.place else { continue };
+            let On::Node(index) = end.place else { continue };
+            if !self.may_lose(index) {
+                continue;
+            }
             let host = &self.hosts.all[index];
             let way = itself(host);
             let passes = self.passes(&way)?;
@@ -242,8 +297,10 @@ impl Comparison<'_, '_, '_> {
                 let set = self.space.store(region)?;
                 let known = host.interfaces.loopback.addresses.iter().chain(&host.addresses).copied().collect();
                 let end = End { known, ..end };
-                let ends = Ends { end: &end, others: &[&end], here: true, role: Role::From };
-                found.add(&ends, &way, &set, flow);
+                let ends = Ends { end: &end, others: &[&end], role: Role::From };
+                let cubes = set.cubes(MOST_LINES);
+                let peers = IpSet::union_of(cubes.iter().map(|cube| &cube.destination));
+                found.add(&ends, &way, &peers, &mut || Ok(set.clone()), flow)?;
             }
         }
         Ok(())
@@ -251,7 +308,10 @@ impl Comparison<'_, '_, '_> {
 
     /// Whether no packet is lost on any way past any node.
     fn loses_nothing(&mut self) -> Result<bool, Exhausted> {
-        for host in &self.hosts.all {
+        for (index, host) in self.hosts.all.iter().enumerate() {
+            if !self.may_lose(index) {
+                continue;
+            }
             for way in every_way(host) {
                 if self.passes(&way)?.lost != Space::EMPTY {
                     return Ok(false);
@@ -261,14 +321,19 @@ impl Comparison<'_, '_, '_> {
         Ok(true)
     }
 
+    /// Whether a node may lose anything.
+    fn may_lose(&self, node: usize) -> bool {
+        self.sieve.as_ref().is_none_or(|sieve| sieve.loses(node))
+    }
+
     fn passes(&mut self, way: &Way) -> Result<Passes, Exhausted> {
-        let after = [self.after.calico(way)?, self.after.cilium(way)?];
-        let before = [self.before.calico(way)?, self.before.cilium(way)?];
-        let key = [before[0], before[1], after[0], after[1]];
+        let (now, then) = (self.after.ask(way)?, self.before.ask(way)?);
+        let place = |cilium: &Option<Held>| cilium.as_ref().map(Held::place);
+        let key = [Some(then.0.place()), place(&then.1), Some(now.0.place()), place(&now.1)];
         if let Some(passes) = self.passes.get(&key) {
             return Ok(*passes);
         }
-        let (now, then) = (self.both(after, true), self.both(before, false));
+        let (now, then) = (self.both(&now), self.both(&then));
         let then = self.space.first_match(&[then, self.fresh]);
         let passes = Passes { before: then, lost: self.space.without(then, now) };
         self.passes.insert(key, passes);
@@ -276,47 +341,70 @@ impl Comparison<'_, '_, '_> {
     }
 
     /// What both CNIs let by.
-    fn both(&mut self, answers: [Answer; 2], now: bool) -> Region {
-        let calico = self.load(answers[0], now);
+    fn both(&mut self, (calico, cilium): &Answer) -> Region {
+        let calico = self.load(calico);
         let calico = self.space.first_match(&[calico, self.free]);
-        let cilium = self.load(answers[1], now);
-        self.space.within(calico, cilium)
+        let cilium = cilium.as_ref().map(|cilium| self.load(cilium));
+        cilium.map_or(calico, |cilium| self.space.within(calico, cilium))
     }
 
-    fn load(&mut self, answer: Answer, now: bool) -> Region {
-        if let Some(region) = self.loaded.get(&(answer, now)) {
-            return *region;
-        }
-        let set = if now { self.after.set(answer) } else { self.before.set(answer) };
-        let region = self.space.load(set);
-        self.loaded.insert((answer, now), region);
-        region
+    fn load(&mut self, held: &Held) -> Region {
+        // The askers hold every answer until the comparison ends, so its place stands for nothing else.
+        *self.loaded.entry(held.place()).or_insert_with(|| self.space.load(&held.set()))
     }
 }
 
-/// Addresses of the other ends.
-struct Peers {
-    everybody: IpSet,
+/// The other ends of some, and what was found out about them.
+struct Pairs<'e> {
+    flow: &'e Flow,
+    /// What of their packets passed at their place.
+    passed: Region,
+    others: &'e [&'e End],
+    here: bool,
+    /// Which end it is that they are the others of.
+    role: Role,
+    /// Their addresses by the node that they are on.
     by_node: HashMap<usize, IpSet>,
+    /// Packets as lines, up to [`MOST_CUBES`].
+    cubes: HashMap<Region, Rc<[Cube]>>,
+    /// Which of them have one of some addresses.
+    hits: HashMap<IpSet, Rc<[usize]>>,
 }
 
-impl Peers {
-    fn new(others: &[&End], role: Role) -> Self {
-        let mut by_node: HashMap<usize, IpSet> = HashMap::new();
+impl<'e> Pairs<'e> {
+    fn new(flow: &'e Flow, passed: Region, others: &'e [&'e End], here: bool, role: Role) -> Self {
+        let mut by_node: HashMap<usize, Vec<&IpSet>> = HashMap::new();
         for end in others {
             if let Some(node) = end.place.on() {
-                let own = by_node.entry(node).or_insert_with(IpSet::empty);
-                *own = own.union(end.addresses(role));
+                by_node.entry(node).or_default().push(end.addresses(role.other()));
             }
         }
-        let everybody = others.iter().fold(IpSet::empty(), |all, end| all.union(end.addresses(role)));
-        Self { everybody, by_node }
+        let by_node = by_node.into_iter().map(|(node, all)| (node, IpSet::union_of(all))).collect();
+        Self { flow, passed, others, here, role, by_node, cubes: HashMap::new(), hits: HashMap::new() }
     }
 
-    /// Without those on the node of an end.
-    fn away_from(&self, end: &End) -> IpSet {
-        let near = end.place.on().and_then(|node| self.by_node.get(&node));
-        near.map_or_else(|| self.everybody.clone(), |near| self.everybody.difference(near))
+    /// Addresses of those on the node of an end, with which it has nothing to do.
+    fn near(&self, end: &End) -> Option<&IpSet> {
+        if self.here { None } else { self.by_node.get(&end.place.on()?) }
+    }
+
+    /// The side of a line that is theirs.
+    fn peer<'c>(&self, cube: &'c Cube) -> &'c IpSet {
+        if self.role == Role::From { &cube.destination } else { &cube.source }
+    }
+
+    /// Those that have one of some addresses, without those on the node of an end.
+    fn hits(&mut self, end: &End, peers: &IpSet) -> Vec<usize> {
+        let Self { others, hits, role, here, .. } = self;
+        let hits = hits.entry(peers.clone()).or_insert_with(|| {
+            let hit = |(_, other): &(usize, &&End)| other.addresses(role.other()).meets(peers);
+            others.iter().enumerate().filter(hit).map(|(index, _)| index).collect()
+        });
+        let away = |index: &&usize| {
+            let on = others[**index].place.on();
+            *here || on.is_none() || on != end.place.on()
+        };
+        hits.iter().filter(away).copied().collect()
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Doubt {
 }
 
 /// Kinds of [`Doubt`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DoubtKind {
     /// A field, enum or setting whose meaning is not known.
@@ -57,6 +57,17 @@ pub struct Stop {
     pub effect: String,
 }
 
+impl fmt::Display for DoubtKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Refused => "refused",
+            Self::Missing => "missing",
+            Self::Exhausted => "exhausted",
+        })
+    }
+}
+
 impl fmt::Display for Doubt {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         place(formatter, &self.object, &self.path)?;
@@ -81,7 +92,7 @@ fn place(formatter: &mut fmt::Formatter<'_>, object: &str, path: &str) -> fmt::R
 /// What stops agents in a state.
 pub(super) fn stops(world: &World) -> BTreeSet<Stop> {
     let mut stops = BTreeSet::new();
-    let state = &world.calico;
+    let state = world.calico.state();
     let mut add = |cni, object: String, path: &str, effect: String| {
         stops.insert(Stop { cni, object, path: path.to_owned(), effect });
     };
@@ -108,7 +119,7 @@ pub(super) fn stops(world: &World) -> BTreeSet<Stop> {
         );
         add(Cni::Calico, refusal.key.to_string(), &refusal.path, effect);
     }
-    let state = &world.cilium;
+    let state = world.cilium.state();
     for refusal in state.refused.iter().filter(|refusal| refusal.stage == cilium::Stage::Decode) {
         let effect = format!("{}; agents can no longer read any object of this kind", refusal.reason);
         add(Cni::Cilium, refusal.key.to_string(), &refusal.path, effect);
@@ -149,9 +160,9 @@ fn reads(group: &str, own: &str) -> bool {
 }
 
 fn calico_doubts(before: Option<&World>, after: &World) -> Vec<Doubt> {
-    let state = &after.calico;
+    let state = after.calico.state();
     // Without a host endpoint nothing is enforced on a host, whatever else the policies say.
-    let idle = |world: &World| world.calico.endpoints.is_empty();
+    let idle = |world: &World| world.calico.state().endpoints.is_empty();
     let quiet = idle(after) && before.is_none_or(idle);
     let unknown = state.unknown.iter().filter(|unknown| !quiet && matters(unknown, before, after));
     let mut doubts: Vec<Doubt> = unknown
@@ -162,7 +173,8 @@ fn calico_doubts(before: Option<&World>, after: &World) -> Vec<Doubt> {
             reason: unknown.reason.clone(),
         })
         .collect();
-    let known = |refusal: &&calico::Refusal| before.is_some_and(|before| before.calico.refused.contains(refusal));
+    let known =
+        |refusal: &&calico::Refusal| before.is_some_and(|before| before.calico.state().refused.contains(refusal));
     doubts.extend(state.refused.iter().filter(|refusal| !known(refusal)).map(|refusal| Doubt {
         kind: DoubtKind::Refused,
         object: refusal.key.to_string(),
@@ -182,16 +194,18 @@ fn matters(unknown: &calico::Unknown, before: Option<&World>, after: &World) -> 
     let in_rules = ["spec.ingress", "spec.egress"].iter().any(|list| unknown.path.starts_with(list));
     let selects = |world: &World| {
         let mut policies =
-            world.calico.tiers.iter().flat_map(|tier| &tier.policies).filter(|policy| policy.key == *key);
-        policies.any(|policy| world.calico.endpoints.iter().any(|endpoint| policy.selector.matches(&endpoint.labels)))
+            world.calico.state().tiers.iter().flat_map(|tier| &tier.policies).filter(|policy| policy.key == *key);
+        policies.any(|policy| {
+            world.calico.state().endpoints.iter().any(|endpoint| policy.selector.matches(&endpoint.labels))
+        })
     };
-    let compiled = after.calico.tiers.iter().flat_map(|tier| &tier.policies).any(|policy| policy.key == *key);
+    let compiled = after.calico.state().tiers.iter().flat_map(|tier| &tier.policies).any(|policy| policy.key == *key);
     !(in_rules && compiled) || selects(after) || before.is_some_and(selects)
 }
 
 fn cilium_doubts(before: Option<&World>, after: &World, assumptions: &Assumptions) -> Vec<Doubt> {
-    let state = &after.cilium;
-    let quiet = |world: &World| world.cilium.rules.is_empty() && world.cilium.refused.is_empty();
+    let state = after.cilium.state();
+    let quiet = |world: &World| world.cilium.state().rules.is_empty() && world.cilium.state().refused.is_empty();
     let mut doubts = Vec::new();
     let policies = !quiet(after) || before.is_some_and(|before| !quiet(before));
     let unread = assumptions.cilium_settings.is_empty()
@@ -215,7 +229,8 @@ fn cilium_doubts(before: Option<&World>, after: &World, assumptions: &Assumption
             reason: unknown.what.clone(),
         }));
     }
-    let known = |refusal: &&cilium::Refusal| before.is_some_and(|before| before.cilium.refused.contains(refusal));
+    let known =
+        |refusal: &&cilium::Refusal| before.is_some_and(|before| before.cilium.state().refused.contains(refusal));
     doubts.extend(state.refused.iter().filter(|refusal| !known(refusal)).map(|refusal| Doubt {
         kind: DoubtKind::Refused,
         object: refusal.key.to_string(),
@@ -253,7 +268,7 @@ pub(super) fn exhausted() -> Doubt {
 pub(super) fn assumed(world: &World) -> Vec<String> {
     use crate::calico::settings::Provenance;
     let mut assumed = Vec::new();
-    let state = &world.calico;
+    let state = world.calico.state();
     if !state.endpoints.is_empty() {
         if state.version.from == Provenance::Default {
             assumed.push(format!("Calico {}: nothing in the snapshot tells its version", state.version.value));
@@ -263,9 +278,11 @@ pub(super) fn assumed(world: &World) -> Vec<String> {
             assumed.push(format!("dataplane {name}: nothing in the snapshot tells it"));
         }
     }
-    if !world.cilium.rules.is_empty() && world.cilium.settings.version.origin == Origin::Default {
-        assumed
-            .push(format!("Cilium {}: nothing in the snapshot tells its version", world.cilium.settings.version.value));
+    if !world.cilium.state().rules.is_empty() && world.cilium.state().settings.version.origin == Origin::Default {
+        assumed.push(format!(
+            "Cilium {}: nothing in the snapshot tells its version",
+            world.cilium.state().settings.version.value
+        ));
     }
     assumed
 }

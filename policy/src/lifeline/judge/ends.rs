@@ -111,6 +111,25 @@ pub(super) fn ends(hosts: &Hosts, flow: &Flow, role: Role, masquerade: bool) -> 
     }
 }
 
+/// Every address that an end of a flow may have, and maybe more.
+pub(super) fn reach(hosts: &Hosts, flow: &Flow, role: Role) -> IpSet {
+    let party = if role == Role::From { &flow.from } else { &flow.to };
+    let of_nodes = |every: &dyn Fn(&Host) -> bool| {
+        let named = hosts.all.iter().filter(|host| every(host));
+        let own = named.flat_map(|host| host.addresses.iter().chain(&host.tunnels).chain(&host.external));
+        own.copied().map(IpNet::from).chain([net("fe80::/10")]).collect::<IpSet>()
+    };
+    match party {
+        Party::Nodes(names) => of_nodes(&|host| names.contains(host.name.as_ref())),
+        Party::Addresses { nets, .. } => {
+            let nets: IpSet = nets.iter().copied().collect();
+            let behind = role == Role::From && hosts.masquerade;
+            if behind { nets.union(&of_nodes(&|_| true)) } else { nets }
+        }
+        Party::Itself => IpSet::all(),
+    }
+}
+
 fn node(index: usize, host: &Host, other: &Party, inner: bool) -> End {
     let outside = matches!(other, Party::Addresses { .. });
     let tunnels = host.tunnels.iter().filter(|_| inner);
@@ -136,14 +155,15 @@ fn is_on_link(party: &Party) -> bool {
 }
 
 fn addresses(hosts: &Hosts, name: &str, nets: &[IpNet], role: Role, masquerade: bool) -> Vec<End> {
-    let mut rest: IpSet = nets.iter().copied().collect();
+    let nets: IpSet = nets.iter().copied().collect();
+    let rest = nets.difference(&hosts.pods);
     let mut all = Vec::new();
     for (index, host) in hosts.all.iter().enumerate() {
-        let pods = rest.intersection(&host.pods);
-        if pods.is_empty() {
+        if !host.pods.meets(&nets) {
             continue;
         }
-        rest = rest.difference(&pods);
+        // Of a node there are few, and of the party there may be as many as pods in the cluster.
+        let pods = if host.pods.is_subset(&nets) { host.pods.clone() } else { host.pods.intersection(&nets) };
         let known = examples(&pods);
         all.push(End {
             name: format!("{name} on {}", host.name),

@@ -103,7 +103,7 @@ fn calico_deciding(world: &World, way: &Way, trace: &Trace, changed: &[&Key]) ->
 
 /// Policies that make a tier drop what it does not allow.
 fn responsible<'w>(world: &'w World, endpoint: Option<&Key>, tier: &str, side: Side, forward: bool) -> Vec<&'w Policy> {
-    let state = &world.calico;
+    let state = world.calico.state();
     let endpoint = state.endpoints.iter().find(|one| Some(&one.key) == endpoint);
     let policies = state.tiers.iter().filter(|one| one.name == tier).flat_map(|tier| &tier.policies).map(AsRef::as_ref);
     let local = |class| matches!(class, Class::Normal | Class::Forward);
@@ -155,7 +155,7 @@ fn find(snapshot: &Snapshot, text: &str) -> Option<Key> {
 
 /// When somebody notices.
 pub(in crate::lifeline) fn noticed(world: &World, way: &Way, deciding: &Deciding, packet: &Packet) -> &'static str {
-    let settings = world.calico.settings(&way.node);
+    let settings = world.calico.state().settings(&way.node);
     let vxlan = packet.destination_port() == Some(settings.vxlan_port.value)
         && packet.protocol() == crate::packet::protocol::UDP;
     match (deciding.cni, &way.calico) {

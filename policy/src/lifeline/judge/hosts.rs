@@ -1,6 +1,6 @@
 //! Nodes as ends of a flow: the addresses that their packets carry, and the pods behind them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(super) struct Host {
     pub(super) external: Vec<IpAddr>,
     /// Addresses of its tunnel devices, which its own packets into the overlay carry.
     pub(super) tunnels: Vec<IpAddr>,
-    /// Addresses of its pods, as far as they are known.
+    /// Addresses of its pods, as far as they are known. No address is in two nodes' lists.
     pub(super) pods: IpSet,
     pub(super) interfaces: Interfaces,
 }
@@ -42,22 +42,52 @@ pub(super) struct Hosts {
     /// Addresses that are new to the cluster's nodes. What they need counts as having passed: a node that comes or moves
     /// must be let in.
     pub(super) fresh: IpSet,
+    /// Addresses of the pods of all of them.
+    pub(super) pods: IpSet,
+    /// Whether pods may reach others behind the address of their node.
+    pub(super) masquerade: bool,
+}
+
+/// Addresses of the nodes of a state that are not in their own objects.
+struct Beside<'s> {
+    pods: HashMap<&'s str, Vec<IpAddr>>,
+    cilium: HashMap<&'s str, Vec<IpAddr>>,
 }
 
 pub(super) fn hosts(before: &World, after: &World) -> Hosts {
-    let all: Vec<Host> = after
-        .snapshot
-        .cluster
-        .nodes
-        .iter()
-        .filter(|node| node.cluster.is_empty())
-        .map(|node| host(node, before, after))
-        .collect();
-    let fresh = every_address(&after.snapshot).difference(&every_address(&before.snapshot)).copied().collect();
-    Hosts { all, fresh }
+    let cluster = &after.snapshot.cluster;
+    let mut pods: HashMap<&str, Vec<IpAddr>> = HashMap::new();
+    for pod in cluster.pods.iter().filter(|pod| !pod.host_network) {
+        pods.entry(&pod.node).or_default().extend(&pod.addresses);
+    }
+    let beside = Beside { pods, cilium: cilium_addresses(&after.snapshot) };
+    let own = cluster.nodes.iter().filter(|node| node.cluster.is_empty());
+    let mut all: Vec<Host> = own.map(|node| host(node, &beside, before, after)).collect();
+    let pods = apart(&mut all);
+    let fresh = if Arc::ptr_eq(&before.snapshot.cluster, cluster) {
+        IpSet::empty()
+    } else {
+        every_address(&after.snapshot).difference(&every_address(&before.snapshot)).copied().collect()
+    };
+    Hosts { all, fresh, pods, masquerade: masquerades(&after.snapshot) }
 }
 
-fn host(node: &Node, before: &World, after: &World) -> Host {
+/// Takes addresses of pods that several nodes have from all but the first of these. What all have together.
+fn apart(hosts: &mut [Host]) -> IpSet {
+    let pods = IpSet::union_of(hosts.iter().map(|host| &host.pods));
+    let once = pods.size();
+    if hosts.iter().map(|host| host.pods.size()).fold(0, u128::saturating_add) == once && once < u128::MAX {
+        return pods;
+    }
+    let mut taken = IpSet::empty();
+    for host in hosts {
+        host.pods = host.pods.difference(&taken);
+        taken = taken.union(&host.pods);
+    }
+    pods
+}
+
+fn host(node: &Node, beside: &Beside<'_>, before: &World, after: &World) -> Host {
     let mut addresses = node.internal.clone();
     for family in [Family::IPv4, Family::IPv6] {
         if !addresses.iter().any(|address| Family::of(*address) == family) {
@@ -67,12 +97,12 @@ fn host(node: &Node, before: &World, after: &World) -> Host {
     let external = node.external.iter().filter(|address| !addresses.contains(address)).copied().collect();
     let mut tunnels: Vec<IpAddr> =
         TUNNELS.iter().filter_map(|name| node.annotations.get(*name)?.parse().ok()).collect();
-    tunnels.extend(cilium_addresses(&after.snapshot, &node.name));
+    tunnels.extend(beside.cilium.get(node.name.as_str()).into_iter().flatten());
     tunnels.retain(|address| !addresses.contains(address));
     tunnels.dedup();
     let ranges = node.pod_cidrs.iter().filter_map(|text| text.parse::<IpNet>().ok());
-    let own = after.snapshot.cluster.pods.iter().filter(|pod| pod.node == node.name && !pod.host_network);
-    let pods = ranges.chain(own.flat_map(|pod| &pod.addresses).copied().map(IpNet::from)).collect::<IpSet>();
+    let own = beside.pods.get(node.name.as_str()).into_iter().flatten();
+    let pods = ranges.chain(own.copied().map(IpNet::from)).collect::<IpSet>();
     let reachable: IpSet = addresses.iter().chain(&external).chain(&tunnels).copied().collect();
     let interfaces = interfaces(node, &addresses, &tunnels, before, after);
     Host {
@@ -85,14 +115,18 @@ fn host(node: &Node, before: &World, after: &World) -> Host {
     }
 }
 
-/// Addresses that Cilium itself gives a node (CiliumNode `spec.addresses`, type CiliumInternalIP).
-fn cilium_addresses<'s>(snapshot: &'s Snapshot, node: &'s str) -> impl Iterator<Item = IpAddr> + 's {
-    let own = snapshot.of("cilium.io", "CiliumNode").filter(move |manifest| manifest.key.name == node);
-    let listed = own.filter_map(|manifest| manifest.value.pointer("/spec/addresses")?.as_array()).flatten();
-    listed.filter_map(|entry| {
-        let own = entry.get("type")?.as_str()? == "CiliumInternalIP";
-        entry.get("ip")?.as_str()?.parse().ok().filter(|_| own)
-    })
+/// Addresses that Cilium itself gives nodes (CiliumNode `spec.addresses`, type CiliumInternalIP).
+fn cilium_addresses(snapshot: &Snapshot) -> HashMap<&str, Vec<IpAddr>> {
+    let mut all: HashMap<&str, Vec<IpAddr>> = HashMap::new();
+    for manifest in snapshot.of("cilium.io", "CiliumNode") {
+        let listed = manifest.value.pointer("/spec/addresses").and_then(|listed| listed.as_array());
+        let internal = listed.into_iter().flatten().filter_map(|entry| {
+            let own = entry.get("type")?.as_str()? == "CiliumInternalIP";
+            entry.get("ip")?.as_str()?.parse::<IpAddr>().ok().filter(|_| own)
+        });
+        all.entry(&manifest.key.name).or_default().extend(internal);
+    }
+    all
 }
 
 fn every_address(snapshot: &Snapshot) -> BTreeSet<IpAddr> {
@@ -104,8 +138,8 @@ fn every_address(snapshot: &Snapshot) -> BTreeSet<IpAddr> {
     published.collect()
 }
 
-/// Whether pods may reach others behind the address of their node. They do unless every IP pool says otherwise.
-pub(super) fn masquerades(snapshot: &Snapshot) -> bool {
+/// Pods reach others behind the address of their node unless every IP pool says otherwise.
+fn masquerades(snapshot: &Snapshot) -> bool {
     let groups = ["crd.projectcalico.org", "projectcalico.org"];
     let mut pools = groups.iter().flat_map(|group| snapshot.of(group, "IPPool")).peekable();
     let behind = |value: &serde_json::Value| value.pointer("/spec/natOutgoing").and_then(serde_json::Value::as_bool);

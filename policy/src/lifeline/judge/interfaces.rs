@@ -25,6 +25,13 @@ pub(super) struct Interfaces {
     pub(super) loopback: Interface,
 }
 
+impl Interfaces {
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Interface> {
+        self.out.iter().map(|(one, _)| one).chain(&self.tunnel).chain([&self.pod, &self.loopback])
+    }
+}
+
 pub(super) fn interfaces(
     node: &Node,
     addresses: &[IpAddr],
@@ -32,7 +39,7 @@ pub(super) fn interfaces(
     before: &World,
     after: &World,
 ) -> Interfaces {
-    let states: Vec<&State> = [before, after].into_iter().map(|world| world.calico.as_ref()).collect();
+    let states: Vec<&State> = [before, after].into_iter().map(|world| world.calico.state()).collect();
     let settings: Vec<&Settings> = states.iter().map(|state| state.settings(&node.name)).collect();
     // What the plugin calls the interfaces of pods does not change with what Felix takes for them.
     let prefix = settings.first().and_then(|settings| settings.workload_prefixes.value.first());
@@ -133,7 +140,7 @@ fn unheard(named: &[String], settings: &[&Settings]) -> String {
 
 /// The device of the overlay between pods, if there is one.
 fn tunnel(node: &Node, after: &World) -> Option<&'static str> {
-    let settings = after.calico.settings(&node.name);
+    let settings = after.calico.state().settings(&node.name);
     if settings.wireguard.value || settings.wireguard_v6.value {
         Some("wireguard.cali")
     } else if settings.vxlan.value || settings.vxlan_v6.value {

@@ -1,15 +1,12 @@
 //! What a comparison finds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::ends::{End, PeerKind, Role};
 use super::world::Way;
 use crate::calico::question::Path;
 use crate::lifeline::model::{Flow, Traffic};
-use crate::packet::{Cube, IpSet, Packet, PacketSet, Preference};
-
-/// Lines of a set that are read to count the pairs in it.
-const MOST_LINES: usize = 100_000;
+use crate::packet::{Cube, Exhausted, IpSet, Packet, PacketSet, Preference};
 
 /// Packets of a lifeline that are lost where they leave, or where they arrive.
 #[derive(Clone, Debug)]
@@ -52,13 +49,11 @@ pub(in crate::lifeline) enum Passage {
     Inside,
 }
 
-/// An end, and those that it exchanges packets with.
+/// An end, and those whose packets it loses.
 #[derive(Clone, Copy)]
 pub(super) struct Ends<'e> {
     pub(super) end: &'e End,
     pub(super) others: &'e [&'e End],
-    /// Whether both are on one node.
-    pub(super) here: bool,
     /// Which of the two the end is.
     pub(super) role: Role,
 }
@@ -67,41 +62,71 @@ pub(super) struct Ends<'e> {
 #[derive(Default)]
 pub(super) struct Found {
     sides: [Option<Side>; 2],
+    /// Numbers of ends by name.
+    numbers: HashMap<String, usize>,
 }
 
 struct Side {
-    pairs: BTreeSet<(String, String)>,
+    pairs: Pairs,
     packet: Packet,
     way: Way,
     example: (String, String),
     needs: Vec<Need>,
 }
 
+/// Pairs of ends, by their numbers: for each of the first, a bit for each of the second.
+#[derive(Default)]
+struct Pairs(Vec<Vec<u64>>);
+
+impl Pairs {
+    fn insert(&mut self, from: usize, to: usize) {
+        if self.0.len() <= from {
+            self.0.resize(from + 1, Vec::new());
+        }
+        let row = &mut self.0[from];
+        if row.len() <= to / 64 {
+            row.resize(to / 64 + 1, 0);
+        }
+        row[to / 64] |= 1 << (to % 64);
+    }
+
+    fn count(&self) -> usize {
+        self.0.iter().flatten().map(|bits| bits.count_ones() as usize).sum()
+    }
+}
+
 impl Found {
-    /// Adds the packets that an end loses on a way.
-    pub(super) fn add(&mut self, ends: &Ends<'_>, way: &Way, set: &PacketSet, flow: &Flow) {
-        let Ends { end, others, here, role } = *ends;
-        let cubes = set.cubes(MOST_LINES);
-        let peers = cubes.iter().map(|cube| if role == Role::From { &cube.destination } else { &cube.source });
-        let peers = peers.fold(IpSet::empty(), |all, one| all.union(one));
-        let away = |other: &&&End| here || other.place.on().is_none() || other.place.on() != end.place.on();
-        let hit = |other: &&&End| !other.addresses(role.other()).intersection(&peers).is_empty();
+    /// Adds the packets that an end loses on a way, to or from some addresses. The packets themselves are asked for only
+    /// where one of them is to be shown.
+    pub(super) fn add(
+        &mut self,
+        ends: &Ends<'_>,
+        way: &Way,
+        peers: &IpSet,
+        set: &mut dyn FnMut() -> Result<PacketSet, Exhausted>,
+        flow: &Flow,
+    ) -> Result<(), Exhausted> {
+        let Ends { end, others, role } = *ends;
+        let own = self.number(end);
+        let numbers: Vec<usize> = others.iter().map(|other| self.number(other)).collect();
+        let side = &mut self.sides[usize::from(role == Role::To)];
+        let side = match side {
+            Some(side) => side,
+            None => match first(ends, way, &set()?) {
+                Some(new) => side.insert(new),
+                None => return Ok(()),
+            },
+        };
+        for other in numbers {
+            let (from, to) = if role == Role::From { (own, other) } else { (other, own) };
+            side.pairs.insert(from, to);
+        }
         let passage = match way.calico {
             Path::Forward { .. } => Passage::Through,
             Path::Local(_) => Passage::Inside,
             Path::Ingress(_) | Path::Egress(_) => Passage::End,
         };
-        let hit: Vec<&End> =
-            others.iter().filter(away).filter(|other| passage == Passage::Inside || hit(other)).copied().collect();
-        let pair = |other: &End| match role {
-            Role::From => (end.name.clone(), other.name.clone()),
-            Role::To => (other.name.clone(), end.name.clone()),
-        };
-        let Some(side) = self.side(end, &hit, role, way, set, pair) else {
-            return;
-        };
-        side.pairs.extend(hit.iter().map(|other| pair(other)));
-        let of = hit.first().map_or(PeerKind::Outside, |other| other.place.kind());
+        let of = others.first().map_or(PeerKind::Outside, |other| other.place.kind());
         let leaving = role == Role::From;
         let same = |need: &&mut Need| {
             (need.leaving, need.passage, need.of) == (leaving, passage, of) && need.traffic == flow.traffic
@@ -109,49 +134,51 @@ impl Found {
         match side.needs.iter_mut().find(same) {
             Some(need) => {
                 need.nodes.insert(way.node.to_string());
-                need.peers = need.peers.union(&peers);
+                if !peers.is_subset(&need.peers) {
+                    need.peers = need.peers.union(peers);
+                }
             }
             None => side.needs.push(Need {
                 nodes: [way.node.to_string()].into(),
                 leaving,
                 passage,
-                peers,
+                peers: peers.clone(),
                 of,
                 traffic: flow.traffic.clone(),
             }),
         }
+        Ok(())
     }
 
-    /// The entry of a side; made with a sample of the packets where it is the first.
-    fn side(
-        &mut self,
-        end: &End,
-        hit: &[&End],
-        role: Role,
-        way: &Way,
-        set: &PacketSet,
-        pair: impl Fn(&End) -> (String, String),
-    ) -> Option<&mut Side> {
-        let side = &mut self.sides[usize::from(role == Role::To)];
-        if side.is_none() {
-            let known: Vec<_> = hit.iter().flat_map(|other| other.known.iter().copied()).take(16).collect();
-            let (sources, destinations) =
-                if role == Role::From { (end.known.clone(), known) } else { (known, end.known.clone()) };
-            let packet = set.sample(&Preference { sources, destinations })?;
-            let peer = if role == Role::From { packet.destination() } else { packet.source() };
-            let example = hit.iter().find(|other| other.addresses(role.other()).contains(peer)).or_else(|| hit.first());
-            let example = example.map_or_else(|| pair(end), |other| pair(other));
-            *side = Some(Side { pairs: BTreeSet::new(), packet, way: way.clone(), example, needs: Vec::new() });
+    fn number(&mut self, end: &End) -> usize {
+        if let Some(number) = self.numbers.get(&end.name) {
+            return *number;
         }
-        side.as_mut()
+        let number = self.numbers.len();
+        self.numbers.insert(end.name.clone(), number);
+        number
     }
 
     pub(super) fn into_losses(self, lifeline: usize) -> impl Iterator<Item = Loss> {
         self.sides.into_iter().zip([true, false]).filter_map(move |(side, leaving)| {
             let Side { pairs, packet, way, example: (source, destination), needs } = side?;
-            Some(Loss { lifeline, pairs: pairs.len(), source, destination, packet, way, leaving, needs })
+            Some(Loss { lifeline, pairs: pairs.count(), source, destination, packet, way, leaving, needs })
         })
     }
+}
+
+/// A side with a sample of the packets that are lost there first.
+fn first(ends: &Ends<'_>, way: &Way, set: &PacketSet) -> Option<Side> {
+    let Ends { end, others, role } = *ends;
+    let known: Vec<_> = others.iter().flat_map(|other| other.known.iter().copied()).take(16).collect();
+    let (sources, destinations) =
+        if role == Role::From { (end.known.clone(), known) } else { (known, end.known.clone()) };
+    let packet = set.sample(&Preference { sources, destinations })?;
+    let peer = if role == Role::From { packet.destination() } else { packet.source() };
+    let example = others.iter().find(|other| other.addresses(role.other()).contains(peer)).or_else(|| others.first());
+    let other = example.map_or_else(|| end.name.clone(), |other| other.name.clone());
+    let example = if role == Role::From { (end.name.clone(), other) } else { (other, end.name.clone()) };
+    Some(Side { pairs: Pairs::default(), packet, way: way.clone(), example, needs: Vec::new() })
 }
 
 /// The first lines of a set, for a person.

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::{Base, Change, ChangeError};
+use super::{Change, ChangeError, Judge};
 
 /// States that a search may judge.
 const MOST_STATES: usize = 200;
 
 /// Searches for one, trying first what commonly goes first: what others refer to, then allows, then what closes; and
 /// deletions last.
-pub(super) fn find(base: &mut Base<'_>, changes: &[Change]) -> Result<Option<Vec<usize>>, ChangeError> {
+pub(super) fn find(base: &Judge<'_>, changes: &[Change]) -> Result<Option<Vec<usize>>, ChangeError> {
     let mut common: Vec<usize> = (0..changes.len()).collect();
     common.sort_by_key(|index| rank(&changes[*index]));
     let mut search = Search { base, changes, common, judged: 0, bad: HashSet::new() };
@@ -18,7 +18,7 @@ pub(super) fn find(base: &mut Base<'_>, changes: &[Change]) -> Result<Option<Vec
 }
 
 struct Search<'s, 'b> {
-    base: &'s mut Base<'b>,
+    base: &'s Judge<'b>,
     changes: &'s [Change],
     common: Vec<usize>,
     judged: usize,

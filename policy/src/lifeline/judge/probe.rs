@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::doubt::{self, Doubt};
 use super::ends::{End, Other, PeerKind, Place, Role, ends, itself, ways};
-use super::hosts::{Hosts, hosts, masquerades};
+use super::hosts::{Hosts, hosts};
 use super::world::{Assumptions, Traced, Way, World, trace};
 use super::{Example, Side};
 use crate::calico::question::{Conntrack, Path};
@@ -89,9 +89,8 @@ pub fn probe(snapshot: &Snapshot, flow: &Flow, assumptions: &Assumptions) -> Pro
         }
         return probe;
     }
-    let masquerade = masquerades(snapshot);
-    let tos = ends(&hosts, flow, Role::To, masquerade);
-    for from in ends(&hosts, flow, Role::From, masquerade) {
+    let tos = ends(&hosts, flow, Role::To, hosts.masquerade);
+    for from in ends(&hosts, flow, Role::From, hosts.masquerade) {
         for to in &tos {
             if probe.pairs == MOST_PAIRS {
                 return probe;

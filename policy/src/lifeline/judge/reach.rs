@@ -3,7 +3,7 @@
 //! A flow passes if the CNIs of the node that sends it and of the node that receives it let it by, whichever of the known
 //! ways it takes. Nodes that are answered alike in both states are one group.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,10 +11,10 @@ use serde::Serialize;
 use super::compare::free_of_policy;
 use super::ends::{End, Other, PeerKind, Place, Role, ends, ways};
 use super::hosts::{Hosts, hosts};
-use super::world::{Answer, Asker, Assumptions, Way, World};
+use super::world::{Asker, Assumptions, Way, World};
 use crate::lifeline::model::{Flow, Party, Traffic};
 use crate::net::{Cidr, Family};
-use crate::packet::{Cube, Exhausted, IpSet, PacketSet};
+use crate::packet::{Cube, Exhausted, Held, IpSet, PacketSet, Place as In};
 use crate::snapshot::Snapshot;
 
 /// Pairs of groups that are looked at.
@@ -68,13 +68,15 @@ pub fn reach(before: &Snapshot, after: &Snapshot, assumptions: &Assumptions) -> 
     };
     let (old, new) = (names(before), names(after));
     let both: BTreeSet<String> = old.intersection(&new).cloned().collect();
-    let (before, after) = (World::new(before, assumptions), World::new(after, assumptions));
+    let before = World::new(before, assumptions);
+    let after = before.with(after);
     let hosts = hosts(&before, &after);
     let mut comparison = Comparison {
         hosts: &hosts,
         roles: roles(&after.snapshot, &both),
         named: named(&before.snapshot, &after.snapshot),
         states: [Asker::new(&before), Asker::new(&after)],
+        sets: Sets::default(),
         free: free_of_policy(),
         flows: Flows {
             joined: new.difference(&old).cloned().collect(),
@@ -95,6 +97,7 @@ struct Comparison<'c> {
     /// Sets of addresses that policies name, with their objects.
     named: Vec<(IpSet, String)>,
     states: [Asker<'c>; 2],
+    sets: Sets,
     /// What no policy of Calico is asked about.
     free: PacketSet,
     flows: Flows,
@@ -118,8 +121,42 @@ impl Group {
     }
 }
 
+/// The answers of Calico and of Cilium, as numbers of sets.
+type Answer = [usize; 2];
+
+/// Sets by number: equal ones have one.
+#[derive(Default)]
+struct Sets {
+    all: Vec<PacketSet>,
+    numbers: HashMap<PacketSet, usize>,
+    known: HashMap<In, usize>,
+}
+
+impl Sets {
+    /// The number of a set that is held as long as this is.
+    fn held(&mut self, held: &Held) -> usize {
+        match self.known.get(&held.place()) {
+            Some(number) => *number,
+            None => {
+                let number = self.number(held.set());
+                self.known.insert(held.place(), number);
+                number
+            }
+        }
+    }
+
+    fn number(&mut self, set: PacketSet) -> usize {
+        if let Some(number) = self.numbers.get(&set) {
+            return *number;
+        }
+        self.all.push(set.clone());
+        self.numbers.insert(set, self.all.len() - 1);
+        self.all.len() - 1
+    }
+}
+
 /// The answers of both states on each way of an end, in their order.
-type Answers = Vec<[[Answer; 2]; 2]>;
+type Answers = Vec<[Answer; 2]>;
 
 impl Comparison<'_> {
     fn run(&mut self, both: BTreeSet<String>) -> Result<(), Exhausted> {
@@ -178,13 +215,13 @@ impl Comparison<'_> {
 
     /// Ends by the answers to every question about them, and by how many ways there are.
     fn groups(&mut self, all: Vec<End>, prefix: &str) -> Result<Vec<Group>, Exhausted> {
-        let mut groups: BTreeMap<Vec<Vec<[[usize; 2]; 2]>>, Vec<End>> = BTreeMap::new();
+        let mut groups: BTreeMap<Vec<Answers>, Vec<End>> = BTreeMap::new();
         for end in all {
             let mut key = Vec::new();
             for role in [Role::From, Role::To] {
                 for (pods, here) in [(false, false), (true, false), (true, true)] {
                     let answers = self.answers(&end, Other { pods, here }, role)?;
-                    key.push(answers.iter().map(|both| both.map(|one| one.map(Answer::number))).collect());
+                    key.push(answers);
                 }
             }
             groups.entry(key).or_default().push(end);
@@ -199,8 +236,8 @@ impl Comparison<'_> {
 
     fn answers(&mut self, end: &End, other: Other, role: Role) -> Result<Answers, Exhausted> {
         let ways = ways(self.hosts, end, other, role);
-        let [before, after] = &mut self.states;
-        ways.iter().map(|(way, _)| Ok([ask(before, way)?, ask(after, way)?])).collect()
+        let Self { states: [before, after], sets, .. } = self;
+        ways.iter().map(|(way, _)| Ok([ask(before, sets, way)?, ask(after, sets, way)?])).collect()
     }
 
     /// What passes from one group to another, in both states.
@@ -231,11 +268,10 @@ impl Comparison<'_> {
                     Role::To => Cube { destination: elsewhere, ..Cube::any() },
                 };
                 let elsewhere = PacketSet::from(&elsewhere);
-                for (state, answers) in [before, after].into_iter().enumerate() {
-                    let allowed = self.allowed(state, answers).union(&elsewhere);
-                    passes[state] = passes[state].intersection(&allowed);
+                for (passes, answer) in passes.iter_mut().zip([before, after]) {
+                    *passes = passes.intersection(&self.allowed(answer).union(&elsewhere));
                 }
-                differ |= self.allowed(0, before) != self.allowed(1, after);
+                differ |= before != after;
             }
         }
         if differ {
@@ -248,9 +284,8 @@ impl Comparison<'_> {
     }
 
     /// What both CNIs let by.
-    fn allowed(&self, state: usize, [calico, cilium]: [Answer; 2]) -> PacketSet {
-        let state = &self.states[state];
-        state.set(calico).union(&self.free).intersection(state.set(cilium))
+    fn allowed(&self, [calico, cilium]: Answer) -> PacketSet {
+        self.sets.all[calico].union(&self.free).intersection(&self.sets.all[cilium])
     }
 
     fn lines(&mut self, from: &Group, to: &Group, opens: bool, set: &PacketSet) {
@@ -335,8 +370,13 @@ impl Between<'_> {
     }
 }
 
-fn ask(state: &mut Asker<'_>, way: &Way) -> Result<[Answer; 2], Exhausted> {
-    Ok([state.calico(way)?, state.cilium(way)?])
+fn ask(state: &mut Asker<'_>, sets: &mut Sets, way: &Way) -> Result<Answer, Exhausted> {
+    let (calico, cilium) = state.ask(way)?;
+    let cilium = match cilium {
+        Some(held) => sets.held(&held),
+        None => sets.number(PacketSet::all()),
+    };
+    Ok([sets.held(&calico), cilium])
 }
 
 /// Nodes by their role; those without one are workers.

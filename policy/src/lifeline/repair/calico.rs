@@ -20,7 +20,7 @@ const MOST_OWN: usize = 16;
 
 /// Rules in front of a policy's own, in the lists that it applies, as operations of a JSON Patch.
 pub(super) fn into_policy(outcome: &Outcome, manifest: &Manifest, gaps: &[&Gap<'_>]) -> Vec<Value> {
-    let mut policies = outcome.world.calico.tiers.iter().flat_map(|tier| &tier.policies);
+    let mut policies = outcome.world.calico.state().tiers.iter().flat_map(|tier| &tier.policies);
     let Some(policy) = policies.find(|policy| policy.key == manifest.key) else {
         return Vec::new();
     };
@@ -42,7 +42,7 @@ pub(super) fn into_policy(outcome: &Outcome, manifest: &Manifest, gaps: &[&Gap<'
 
 /// Policies beside the one that drops, in front of it.
 pub(super) fn beside(outcome: &Outcome, gaps: &[&Gap<'_>]) -> Option<Vec<Manifest>> {
-    let state = &outcome.world.calico;
+    let state = outcome.world.calico.state();
     let mut objects: Vec<Manifest> = Vec::new();
     for gap in gaps {
         let key = gap.deciding.object.as_ref()?;

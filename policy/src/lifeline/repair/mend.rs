@@ -3,8 +3,8 @@
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
-use super::{Found, Step, calico, cilium, manifest};
-use crate::lifeline::judge::{Base, Change, ChangeError, Cni, Deciding, Loss, Outcome};
+use super::{Base, Found, Step, calico, cilium, manifest};
+use crate::lifeline::judge::{Change, ChangeError, Cni, Deciding, Loss, Outcome};
 use crate::snapshot::{Key, Manifest};
 
 /// How often rules are added before it is given up: behind one policy there may be another.
@@ -25,7 +25,7 @@ enum Elsewhere {
     New,
 }
 
-pub(super) fn mend(base: &mut Base<'_>, changes: &[Change], outcome: &Outcome) -> Result<Option<Found>, ChangeError> {
+pub(super) fn mend(base: &Base<'_, '_>, changes: &[Change], outcome: &Outcome) -> Result<Option<Found>, ChangeError> {
     for elsewhere in [Elsewhere::Changed, Elsewhere::New] {
         if let Some(found) = attempt(base, changes, outcome, elsewhere)? {
             return Ok(Some(found));
@@ -35,7 +35,7 @@ pub(super) fn mend(base: &mut Base<'_>, changes: &[Change], outcome: &Outcome) -
 }
 
 fn attempt(
-    base: &mut Base<'_>,
+    base: &Base<'_, '_>,
     changes: &[Change],
     first: &Outcome,
     elsewhere: Elsewhere,
@@ -51,7 +51,7 @@ fn attempt(
         if !attempt.round(outcome) {
             return Ok(None);
         }
-        let judged = base.outcome(&attempt.changes)?;
+        let Some(judged) = base.outcome(&attempt.changes)? else { return Ok(None) };
         if judged.mends(first) {
             return Ok(Some(attempt.found()));
         }

@@ -11,11 +11,13 @@ mod mend;
 mod nets;
 mod revert;
 
+use std::cell::Cell;
+
 use json_patch::PatchOperation;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::judge::{Asker, Base, Change, ChangeError, Outcome, World, lines};
+use super::judge::{Asker, Change, ChangeError, Judge, Outcome, World, lines};
 use crate::packet::{Exhausted, PacketSet};
 use crate::snapshot::{Key, Manifest};
 
@@ -23,6 +25,11 @@ use crate::snapshot::{Key, Manifest};
 const MOST_LINES: usize = 12;
 /// Changes that are tried without one of them, and differences that are tried taken back.
 const MOST_TRIES: usize = 16;
+
+/// Judgements of one node each that one search may take: what it costs grows with the nodes.
+const MOST_WORK: usize = 20_000;
+/// Judgements that a search may take at the least, and at the most.
+const JUDGEMENTS: (usize, usize) = (8, 64);
 
 /// A way to make a change harmless. Judged with all of its steps, it cuts nothing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -66,12 +73,15 @@ pub enum Step {
     },
 }
 
-/// Looks for a repair.
+/// Looks for a repair, and gives up after so much work.
 pub(in crate::lifeline) fn repair(
-    base: &mut Base<'_>,
+    judge: &Judge<'_>,
     changes: &[Change],
     outcome: &Outcome,
 ) -> Result<Option<Repair>, ChangeError> {
+    let (least, most) = JUDGEMENTS;
+    let nodes = judge.snapshot().cluster.nodes.len().max(1);
+    let base = &Base { judge, left: Cell::new((MOST_WORK / nodes).clamp(least, most)) };
     let deletion = matches!(changes, [Change::Delete(_)]);
     let first: &[Try] = if deletion { &[withhold] } else { &[] };
     let rest: [Try; 4] = [mend::mend, revert::one_difference, revert::with_profile, withhold];
@@ -85,13 +95,34 @@ pub(in crate::lifeline) fn repair(
     let Some(Found { steps, changes: repaired }) = found else {
         return Ok(None);
     };
-    let after = base.outcome(&repaired)?;
+    let after = judge.outcome(&repaired)?;
     let reopens = reopened(outcome, &after.world);
     Ok(Some(Repair { proved: after.is_safe(), steps, reopens }))
 }
 
+/// The state that changes are judged against, as often as a search may.
+struct Base<'s, 'd> {
+    judge: &'s Judge<'d>,
+    /// Judgements that are left.
+    left: Cell<usize>,
+}
+
+impl Base<'_, '_> {
+    /// What comes of changes; nothing when the search has taken too much work already.
+    fn outcome(&self, changes: &[Change]) -> Result<Option<Outcome>, ChangeError> {
+        let Some(left) = self.left.get().checked_sub(1) else { return Ok(None) };
+        self.left.set(left);
+        self.judge.outcome(changes).map(Some)
+    }
+
+    /// Whether changes mend what others cut.
+    fn mends(&self, changes: &[Change], cut: &Outcome) -> Result<bool, ChangeError> {
+        Ok(self.outcome(changes)?.is_some_and(|outcome| outcome.mends(cut)))
+    }
+}
+
 /// One way to look for a repair.
-type Try = fn(&mut Base<'_>, &[Change], &Outcome) -> Result<Option<Found>, ChangeError>;
+type Try = fn(&Base<'_, '_>, &[Change], &Outcome) -> Result<Option<Found>, ChangeError>;
 
 /// Steps, and the changes with them.
 struct Found {
@@ -99,8 +130,8 @@ struct Found {
     changes: Vec<Change>,
 }
 
-/// Each change left out alone, then all that can be.
-fn withhold(base: &mut Base<'_>, changes: &[Change], outcome: &Outcome) -> Result<Option<Found>, ChangeError> {
+/// Each change left out alone, then all that can be: the last resort, whatever was tried before.
+fn withhold(base: &Base<'_, '_>, changes: &[Change], outcome: &Outcome) -> Result<Option<Found>, ChangeError> {
     let step = |change: &Change| Step::Withhold {
         object: change.key().clone(),
         deletion: matches!(change, Change::Delete(_)),
@@ -109,11 +140,11 @@ fn withhold(base: &mut Base<'_>, changes: &[Change], outcome: &Outcome) -> Resul
         let rest: Vec<Change> =
             changes.iter().enumerate().filter(|(one, _)| *one != index).map(|(_, one)| one.clone()).collect();
         // What is left may be about an object that the change left out would have made.
-        if base.outcome(&rest).is_ok_and(|rest| rest.mends(outcome)) {
+        if base.judge.outcome(&rest).is_ok_and(|rest| rest.mends(outcome)) {
             return Ok(Some(Found { steps: vec![step(change)], changes: rest }));
         }
     }
-    let nothing = changes.len() > 1 && base.outcome(&[])?.mends(outcome);
+    let nothing = changes.len() > 1 && base.judge.outcome(&[])?.mends(outcome);
     Ok(nothing.then(|| Found { steps: changes.iter().map(step).collect(), changes: Vec::new() }))
 }
 
@@ -124,8 +155,9 @@ fn reopened(cut: &Outcome, repaired: &World) -> Vec<String> {
     for loss in cut.losses.iter().take(MOST_TRIES) {
         let mut difference = || -> Result<PacketSet, Exhausted> {
             let both = |asker: &mut Asker<'_>| -> Result<PacketSet, Exhausted> {
-                let (calico, cilium) = (asker.calico(&loss.way)?, asker.cilium(&loss.way)?);
-                Ok(asker.set(calico).intersection(asker.set(cilium)))
+                let (calico, cilium) = asker.ask(&loss.way)?;
+                let calico = calico.set();
+                Ok(cilium.map_or_else(|| calico.clone(), |cilium| calico.intersection(&cilium.set())))
             };
             Ok(both(&mut now)?.difference(&both(&mut then)?))
         };

@@ -3,17 +3,17 @@
 use json_patch::PatchOperation;
 use serde_json::{Map, Value, json};
 
-use super::{Found, MOST_TRIES, Step, manifest};
-use crate::lifeline::judge::{Base, Change, ChangeError, Outcome};
+use super::{Base, Found, MOST_TRIES, Step, manifest};
+use crate::lifeline::judge::{Change, ChangeError, Outcome};
 
 /// Tries each difference of each updated object that the state keeps as written, one at a time.
 pub(super) fn one_difference(
-    base: &mut Base<'_>,
+    base: &Base<'_, '_>,
     changes: &[Change],
     outcome: &Outcome,
 ) -> Result<Option<Found>, ChangeError> {
     for (index, change) in changes.iter().enumerate().take(MOST_TRIES) {
-        let (Some(new), Some(old)) = (manifest(change), change.replaced(&base.world.snapshot)) else {
+        let (Some(new), Some(old)) = (manifest(change), change.replaced(base.judge.snapshot())) else {
             continue;
         };
         let back: Vec<PatchOperation> = json_patch::diff(&own(&new.value), &own(&old.value)).0;
@@ -32,7 +32,7 @@ pub(super) fn one_difference(
 
 /// Gives a changed host endpoint the profile that allows what no policy is about.
 pub(super) fn with_profile(
-    base: &mut Base<'_>,
+    base: &Base<'_, '_>,
     changes: &[Change],
     outcome: &Outcome,
 ) -> Result<Option<Found>, ChangeError> {
@@ -51,7 +51,7 @@ pub(super) fn with_profile(
 
 /// The changes with one patched, if that is safe.
 fn patched(
-    base: &mut Base<'_>,
+    base: &Base<'_, '_>,
     changes: &[Change],
     index: usize,
     operation: PatchOperation,
@@ -67,7 +67,7 @@ fn patched(
     let step = Step::Patch { object: new.key.clone(), patch, manifest: new.value.clone() };
     let mut repaired = changes.to_vec();
     repaired[index] = Change::Put(new);
-    let safe = base.outcome(&repaired)?.mends(outcome);
+    let safe = base.mends(&repaired, outcome)?;
     Ok(safe.then(|| Found { steps: vec![step], changes: repaired }))
 }
 

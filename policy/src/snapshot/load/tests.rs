@@ -256,3 +256,50 @@ fn bombs_and_depths_are_refused() {
         assert!(matches!(error(&open.repeat(1_000_000)), LoadError::Syntax { .. }), "{open}");
     }
 }
+
+#[test]
+fn many_changes_at_once_are_the_same_changes_one_after_another() {
+    let pods: String =
+        (0..9).map(|at| format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{at}, namespace: n}}\n")).collect();
+    let before = load(&[("a", NODE), ("b", POLICY), ("c", &pods)]).snapshot;
+    let key = |group: &str, kind: &str, namespace: &str, name: &str| {
+        let [group, kind, namespace, name] = [group, kind, namespace, name].map(str::to_owned);
+        Key { group, kind, namespace, name }
+    };
+    let labelled = NODE.replace(r#""a": "b""#, r#""a": "c""#);
+    let puts =
+        manifests("d", &format!("{labelled}\n---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p10, namespace: n}}\n"));
+    let puts = puts.expect("manifests");
+    let gone = [
+        key("", "Pod", "n", "p3"),
+        key("", "Pod", "n", "p7"),
+        key("projectcalico.org", "GlobalNetworkPolicy", "", "p"),
+    ];
+    let steps = puts.iter().fold(before.clone(), |state, put| state.put(put).expect("well-formed"));
+    let steps = gone.iter().fold(steps, |state, key| state.remove(key).expect("there"));
+    let mut edits: BTreeMap<Key, Option<Manifest>> = puts.into_iter().map(|put| (put.key.clone(), Some(put))).collect();
+    edits.extend(gone.map(|key| (key, None)));
+    let mut together = before.clone();
+    assert_eq!(together.update(edits), []);
+    assert_eq!((&together.cluster, &together.objects), (&steps.cluster, &steps.objects));
+
+    let mut swept = before.clone();
+    swept.retain("", "Pod", |namespace, name| namespace == "n" && name == "p5");
+    swept.retain("projectcalico.org", "GlobalNetworkPolicy", |_, _| false);
+    assert_eq!((swept.cluster.pods.len(), swept.cluster.pods[0].name.as_str(), swept.objects.len()), (1, "p5", 0));
+    assert_eq!((before.cluster.pods.len(), before.objects.len()), (9, 1));
+    assert_eq!(swept.names("", "Pod"), [("n", "p5")]);
+    assert_eq!(before.names("projectcalico.org", "GlobalNetworkPolicy"), [("", "p")]);
+}
+
+#[test]
+fn one_that_cannot_be_read_among_many_is_left_out_and_named() {
+    let texts = [NODE.to_owned(), NODE.replace("w-1", "w-2").replace("\"10.0.0.1\"", "\"10.0.0\"")];
+    let nodes = texts.iter().flat_map(|text| manifests("d", text).expect("objects"));
+    let mut snapshot = Snapshot::default();
+    let mistakes = snapshot.update(nodes.map(|node| (node.key.clone(), Some(node))).collect());
+    assert!(
+        matches!(mistakes.as_slice(), [LoadError::Field { key, path, .. }] if key.name == "w-2" && path == "status.addresses")
+    );
+    assert_eq!(snapshot.cluster.nodes.len(), 1);
+}

@@ -81,19 +81,48 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Read<T> {
 impl Cluster {
     /// Takes out what was read of an object before.
     pub(in crate::snapshot) fn forget(&mut self, key: &Key) {
-        let this = |namespace: &str, name: &str| namespace == key.namespace && name == key.name;
-        match (key.group.as_str(), key.kind.as_str()) {
-            ("", "Node") => self.nodes.retain(|node| node.name != key.name),
-            ("", "Pod") => self.pods.retain(|pod| !this(&pod.namespace, &pod.name)),
-            ("", "Namespace") => self.namespaces.retain(|namespace| namespace.name != key.name),
-            ("", "ServiceAccount") => self.service_accounts.retain(|account| !this(&account.namespace, &account.name)),
-            ("", "Service") => self.services.retain(|service| !this(&service.namespace, &service.name)),
-            ("", "ConfigMap") => self.config_maps.retain(|map| !this(&map.namespace, &map.name)),
-            ("discovery.k8s.io", "EndpointSlice") => self.slices.retain(|slice| !this(&slice.namespace, &slice.name)),
-            ("apps", "DaemonSet") => self.daemon_sets.retain(|set| !this(&set.namespace, &set.name)),
-            ("apps", "Deployment") => self.deployments.retain(|it| !this(&it.namespace, &it.name)),
-            ("", "PersistentVolume") => self.volumes.retain(|volume| volume.name != key.name),
+        self.retain(&key.group, &key.kind, |namespace, name| namespace != key.namespace || name != key.name);
+    }
+
+    /// Takes out objects of a kind that are not to be kept, by namespace and name.
+    pub(in crate::snapshot) fn retain(&mut self, group: &str, kind: &str, keep: impl Fn(&str, &str) -> bool) {
+        match (group, kind) {
+            ("", "Node") => self.nodes.retain(|node| keep("", &node.name)),
+            ("", "Pod") => self.pods.retain(|pod| keep(&pod.namespace, &pod.name)),
+            ("", "Namespace") => self.namespaces.retain(|namespace| keep("", &namespace.name)),
+            ("", "ServiceAccount") => self.service_accounts.retain(|account| keep(&account.namespace, &account.name)),
+            ("", "Service") => self.services.retain(|service| keep(&service.namespace, &service.name)),
+            ("", "ConfigMap") => self.config_maps.retain(|map| keep(&map.namespace, &map.name)),
+            ("discovery.k8s.io", "EndpointSlice") => self.slices.retain(|slice| keep(&slice.namespace, &slice.name)),
+            ("apps", "DaemonSet") => self.daemon_sets.retain(|set| keep(&set.namespace, &set.name)),
+            ("apps", "Deployment") => self.deployments.retain(|it| keep(&it.namespace, &it.name)),
+            ("", "PersistentVolume") => self.volumes.retain(|volume| keep("", &volume.name)),
             _ => {}
+        }
+    }
+
+    /// Namespaces and names of the objects of a kind.
+    pub(in crate::snapshot) fn names(&self, group: &str, kind: &str) -> Vec<(&str, &str)> {
+        match (group, kind) {
+            ("", "Node") => self.nodes.iter().map(|node| ("", node.name.as_str())).collect(),
+            ("", "Pod") => self.pods.iter().map(|pod| (pod.namespace.as_str(), pod.name.as_str())).collect(),
+            ("", "Namespace") => self.namespaces.iter().map(|namespace| ("", namespace.name.as_str())).collect(),
+            ("", "ServiceAccount") => {
+                self.service_accounts.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect()
+            }
+            ("", "Service") => self.services.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect(),
+            ("", "ConfigMap") => self.config_maps.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect(),
+            ("discovery.k8s.io", "EndpointSlice") => {
+                self.slices.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect()
+            }
+            ("apps", "DaemonSet") => {
+                self.daemon_sets.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect()
+            }
+            ("apps", "Deployment") => {
+                self.deployments.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect()
+            }
+            ("", "PersistentVolume") => self.volumes.iter().map(|volume| ("", volume.name.as_str())).collect(),
+            _ => Vec::new(),
         }
     }
 

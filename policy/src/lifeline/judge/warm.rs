@@ -1,0 +1,205 @@
+//! A state that is kept warm, against which changes are judged.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use super::ground::Ground;
+use super::outcome::{Before, Outcome};
+use super::world::{Assumptions, World};
+use super::{Change, ChangeError, Cut, Judgement, Stop, apply, doubt, order};
+use crate::lifeline::detect::{self, Detected};
+use crate::lifeline::model::Lifeline;
+use crate::lifeline::repair::repair;
+use crate::snapshot::Snapshot;
+
+/// A state that is kept warm: compiled for both CNIs, its lifelines detected, its nodes known. Changes are judged against it
+/// at the cost of what they change, by many threads at once; the state after a change is made of it at the same cost.
+///
+/// Cheap to clone. Its judgements are those of [`judge`](super::judge()), [`decide`](super::decide()) and
+/// [`judge_state`](super::judge_state()), with one difference: of objects that Cilium refuses, a judge that came from
+/// another knows the version that agents go on with.
+#[derive(Clone)]
+pub struct Judge<'d> {
+    world: World,
+    detected: Arc<Detected>,
+    detect: Arc<dyn Fn(&Snapshot) -> Detected + Send + Sync + 'd>,
+    assumptions: Arc<Assumptions>,
+    ground: Arc<OnceLock<Ground>>,
+    stops: Arc<BTreeSet<Stop>>,
+    broken: Arc<OnceLock<Vec<Cut>>>,
+}
+
+impl<'d> Judge<'d> {
+    /// Of a state. `detect` finds the lifelines of a state, such as [`detect`](crate::lifeline::detect::detect()) with a
+    /// configuration; it is asked again when something changes that it [reads](detect::reads).
+    pub fn new(
+        snapshot: &Snapshot,
+        detect: impl Fn(&Snapshot) -> Detected + Send + Sync + 'd,
+        assumptions: &Assumptions,
+    ) -> Self {
+        let detected = Arc::new(detect(snapshot));
+        Self::of(World::new(snapshot, assumptions), detected, Arc::new(detect), Arc::new(assumptions.clone()))
+    }
+
+    fn of(
+        world: World,
+        detected: Arc<Detected>,
+        detect: Arc<dyn Fn(&Snapshot) -> Detected + Send + Sync + 'd>,
+        assumptions: Arc<Assumptions>,
+    ) -> Self {
+        let stops = Arc::new(doubt::stops(&world));
+        Self { world, detected, detect, assumptions, ground: Arc::default(), stops, broken: Arc::default() }
+    }
+
+    /// The state.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.world.snapshot
+    }
+
+    /// Its lifelines.
+    pub fn detected(&self) -> &Arc<Detected> {
+        &self.detected
+    }
+
+    /// The judge of another state, which should have most in common with this one: with a change made, or with nodes and
+    /// pods as they are now. What did not change is taken over.
+    #[must_use]
+    pub fn with(&self, snapshot: &Snapshot) -> Self {
+        let same = Arc::ptr_eq(&self.world.snapshot.cluster, &snapshot.cluster)
+            && detect::reads_the_same(&self.world.snapshot, snapshot);
+        let detected = if same { Arc::clone(&self.detected) } else { Arc::new((self.detect)(snapshot)) };
+        let (detect, assumptions) = (Arc::clone(&self.detect), Arc::clone(&self.assumptions));
+        let next = Self::of(self.world.with(snapshot), detected, detect, assumptions);
+        let ground = self.ground.get().and_then(|ground| ground.next(&self.world, &next.world));
+        Self { ground: Arc::new(ground.map_or_else(OnceLock::new, OnceLock::from)), ..next }
+    }
+
+    /// The judge of the state after changes.
+    ///
+    /// # Errors
+    ///
+    /// A change is none: see [`ChangeError`].
+    pub fn after(&self, changes: &[Change]) -> Result<Self, ChangeError> {
+        Ok(self.with(&apply(&self.world.snapshot, changes)?))
+    }
+
+    /// Judges changes, applied in their order, as a whole and step by step, and looks for a repair.
+    ///
+    /// # Errors
+    ///
+    /// A change is none: see [`ChangeError`].
+    pub fn judge(&self, changes: &[Change]) -> Result<Judgement, ChangeError> {
+        let outcome = self.outcome(changes)?;
+        let repair = if outcome.is_bad() { repair(self, changes, &outcome)? } else { None };
+        Ok(Judgement { broken: self.broken().to_vec(), repair, ..self.judgement(changes, outcome)? })
+    }
+
+    /// Judges changes without looking for a repair, or for what is broken before them: the verdict alone, in a fraction of
+    /// the time.
+    ///
+    /// # Errors
+    ///
+    /// A change is none: see [`ChangeError`].
+    pub fn decide(&self, changes: &[Change]) -> Result<Judgement, ChangeError> {
+        let outcome = self.outcome(changes)?;
+        self.judgement(changes, outcome)
+    }
+
+    /// Judges the state by itself: every packet of a lifeline that does not pass is cut.
+    pub fn state(&self) -> Judgement {
+        let outcome = self.alone();
+        let cuts = outcome.cuts();
+        outcome.into_judgement(cuts)
+    }
+
+    /// Judges changes as a whole.
+    pub(in crate::lifeline) fn outcome(&self, changes: &[Change]) -> Result<Outcome, ChangeError> {
+        let snapshot = apply(&self.world.snapshot, changes)?;
+        let world = self.world.next(&snapshot, &changes.iter().map(Change::key).collect::<Vec<_>>());
+        let detected = if changes.iter().any(|change| detect::reads(change.key())) {
+            let after = (self.detect)(&snapshot);
+            Arc::new(Detected { lifelines: both(&self.detected.lifelines, after.lifelines), ..after })
+        } else {
+            Arc::clone(&self.detected)
+        };
+        let ground = self.ground.get_or_init(|| Ground::new(&self.world, &self.world));
+        let before = Before { world: &self.world, ground: Some(ground), stops: &self.stops };
+        Ok(Outcome::of(&before, false, world, changes, detected, &self.assumptions))
+    }
+
+    /// What is cut by the whole and on the way, and an order in which nothing is.
+    fn judgement(&self, changes: &[Change], outcome: Outcome) -> Result<Judgement, ChangeError> {
+        let mut cuts = outcome.cuts();
+        let mut order = None;
+        if changes.len() > 1 {
+            let steps = self.steps(changes, &cuts)?;
+            if !steps.is_empty() && cuts.is_empty() {
+                order = order::find(self, changes)?;
+            }
+            cuts.extend(steps);
+        }
+        Ok(Judgement { order, ..outcome.into_judgement(cuts) })
+    }
+
+    /// What is cut on the way, in the given order, and not after all of it.
+    fn steps(&self, changes: &[Change], whole: &[Cut]) -> Result<Vec<Cut>, ChangeError> {
+        let mut cuts: Vec<Cut> = Vec::new();
+        for step in 1..changes.len() {
+            for cut in self.outcome(&changes[..step])?.cuts() {
+                let known = |one: &Cut| one.lifeline == cut.lifeline && one.side == cut.side;
+                if !whole.iter().chain(&cuts).any(known) {
+                    cuts.push(Cut { step: Some(step), ..cut });
+                }
+            }
+        }
+        Ok(cuts)
+    }
+
+    /// Lifelines that do not pass before any change.
+    fn broken(&self) -> &[Cut] {
+        self.broken.get_or_init(|| self.alone().cuts())
+    }
+
+    /// The state, held against the same cluster with nothing that closes its hosts.
+    fn alone(&self) -> Outcome {
+        let bare = bare(&self.world.snapshot, &self.assumptions);
+        let before = Before { world: &bare, ground: None, stops: &BTreeSet::new() };
+        let detected = Arc::clone(&self.detected);
+        Outcome::of(&before, true, self.world.clone(), &[], detected, &self.assumptions)
+    }
+}
+
+impl fmt::Debug for Judge<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lifelines = self.detected.lifelines.len();
+        formatter.debug_struct("Judge").field("lifelines", &lifelines).finish_non_exhaustive()
+    }
+}
+
+/// The same cluster with nothing that closes its hosts: what does not pass there, no host policy is to blame for.
+fn bare(state: &Snapshot, assumptions: &Assumptions) -> World {
+    let mut open = state.clone();
+    Arc::make_mut(&mut open.objects)
+        .retain(|key| !["HostEndpoint", "KubeControllersConfiguration"].contains(&key.kind.as_str()));
+    let mut assumptions = assumptions.clone();
+    assumptions.cilium_settings.insert("enable-host-firewall".to_owned(), "false".to_owned());
+    World::new(&open, &assumptions)
+}
+
+/// The flows of both states. One that goes on between the same ends with other packets has moved, and is only as it is
+/// after; one whose ends changed is needed both ways, so that a new label does not hide it.
+fn both(before: &[Lifeline], after: Vec<Lifeline>) -> Vec<Lifeline> {
+    let mut all = after;
+    for old in before {
+        match all.iter_mut().find(|new| new.id == old.id) {
+            None => all.push(old.clone()),
+            Some(new) => {
+                let moved: Vec<_> = new.flows.iter().map(|flow| (flow.from.clone(), flow.to.clone())).collect();
+                let kept = old.flows.iter().filter(|flow| !moved.contains(&(flow.from.clone(), flow.to.clone())));
+                new.flows.extend(kept.cloned().collect::<Vec<_>>());
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,165 @@
+//! A cluster that Lifeline's webhook guards, installed from the manifests that users install.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::error::Doing;
+use crate::kubectl::Kubectl;
+use crate::server::Server;
+use crate::{Error, Result, ports};
+
+/// The user that the webhook is, as the manifests bind it to what it may do.
+const USER: &str = "system:serviceaccount:lifeline-system:lifeline";
+/// The user whose changes are not reviewed: whoever prepares a state to break.
+const UNREVIEWED: &str = "preparer";
+/// The port in the overlay for control planes.
+const PORT: &str = "127.0.0.1:18443";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A cluster with the webhook's objects in it. Replicas are started one by one.
+#[derive(Debug)]
+pub struct Guarded {
+    cluster: Cluster,
+    reviews: u16,
+    kubeconfig: PathBuf,
+    unreviewed: Kubectl,
+}
+
+/// A running webhook.
+#[derive(Debug)]
+pub struct Replica {
+    server: Server,
+    health: u16,
+    metrics: u16,
+}
+
+impl Guarded {
+    /// Installs the overlay for control planes: the API server asks over loopback. What is another test's business, the floor
+    /// and the workload, is left out, and one user more is let by.
+    ///
+    /// # Errors
+    /// When the API server refuses an object.
+    pub fn install(cluster: Cluster, config: &str) -> Result<Self> {
+        let reviews = ports::free()?;
+        let overlay = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/overlays/control-plane");
+        let kubectl = cluster.kubectl();
+        let yaml = kubectl.ok(&["kustomize", &overlay.to_string_lossy()], "")?;
+        let yaml = yaml.replace(PORT, &format!("127.0.0.1:{reviews}"));
+        let list = kubectl.ok(&["create", "--dry-run=client", "-o", "json", "-f", "-"], &yaml)?;
+        let mut objects = Vec::new();
+        for value in serde_json::Deserializer::from_str(&list).into_iter::<Value>() {
+            let value = value.map_err(|_| Error::Answer { part: "kubectl", answer: list.clone() })?;
+            objects.extend(value["items"].as_array().cloned().unwrap_or_else(|| vec![value]));
+        }
+        objects.retain(|object| {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            !kind.starts_with("ValidatingAdmissionPolicy") && kind != "DaemonSet"
+        });
+        for object in &mut objects {
+            if object["kind"] == "ValidatingWebhookConfiguration" {
+                let expression = format!("request.userInfo.username != '{UNREVIEWED}'");
+                for webhook in object["webhooks"].as_array_mut().into_iter().flatten() {
+                    if let Some(conditions) = webhook["matchConditions"].as_array_mut() {
+                        conditions.push(json!({"name": "not-preparing", "expression": expression}));
+                    }
+                }
+            }
+            if object["kind"] == "ConfigMap" && object["metadata"]["name"] == "lifeline-config" {
+                object["data"]["lifeline.yaml"] = json!(config);
+            }
+        }
+        let all = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        kubectl.apply(&all.to_string())?;
+        let kubeconfig = cluster.kubeconfig(USER, &["system:serviceaccounts", "system:authenticated"])?;
+        let unreviewed = Kubectl::new(cluster.kubeconfig(UNREVIEWED, &["system:masters"])?)?;
+        Ok(Self { cluster, reviews, kubeconfig, unreviewed })
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// kubectl as somebody whose changes are not reviewed.
+    #[must_use]
+    pub const fn unreviewed(&self) -> &Kubectl {
+        &self.unreviewed
+    }
+
+    /// Starts a replica of `program` on the port that the API server asks, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends, or does not become ready.
+    pub fn start(&self, program: &Path) -> Result<Replica> {
+        let (health, metrics) = (ports::free()?, ports::free()?);
+        let mut command = Command::new(program);
+        command.env("KUBECONFIG", &self.kubeconfig).args([
+            format!("--listen=127.0.0.1:{}", self.reviews),
+            format!("--health-listen=127.0.0.1:{health}"),
+            format!("--metrics-listen=127.0.0.1:{metrics}"),
+            "--grace=0".to_owned(),
+        ]);
+        let mut server = Server::start("webhook", &mut command, self.cluster.scratch().path())?;
+        server.wait_until(PATIENCE, || {
+            Ok(match get(health, "/readyz") {
+                Ok((200, _)) => Ok(()),
+                Ok((_, body)) => Err(body),
+                Err(error) => Err(error.to_string()),
+            })
+        })?;
+        Ok(Replica { server, health, metrics })
+    }
+}
+
+impl Replica {
+    /// Its metrics, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn metrics(&self) -> Result<String> {
+        Ok(get(self.metrics, "/metrics")?.1)
+    }
+
+    /// What it says about its readiness.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn readiness(&self) -> Result<(u16, String)> {
+        get(self.health, "/readyz")
+    }
+
+    /// The end of its log.
+    #[must_use]
+    pub fn log_end(&self) -> String {
+        self.server.log_end()
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.server.id()
+    }
+}
+
+/// Status and body of a plain HTTP answer.
+fn get(port: u16, path: &str) -> Result<(u16, String)> {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = ask().doing(|| format!("ask for {path}"))?;
+    let (header, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = header.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Ok((status, body.to_owned()))
+}

@@ -1,0 +1,163 @@
+//! The command, from its arguments to its exit status.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::args::{Args, Certificates, Format};
+use crate::certificates::{self, Files, Own, Pace, Source};
+use crate::cluster::{self, Options, Running};
+use crate::health::Readiness;
+use crate::metrics::Metrics;
+use crate::offline::{self, Fixed, Unusable};
+use crate::serve::{self, Addresses, Listeners, Served};
+use certs::Lifetimes;
+use clap::Parser as _;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Why this ends.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Input(#[from] Unusable),
+    #[error("{0}")]
+    File(String),
+    #[error("{0}")]
+    Io(String),
+    #[error("the self-test failed; see above")]
+    SelfTest,
+}
+
+impl Failure {
+    fn status(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Input(_) | Self::File(_) => 3,
+            Self::Io(_) => 4,
+            Self::SelfTest => 1,
+        }
+    }
+}
+
+/// Runs the command with the arguments of the process.
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    let outcome = std::panic::catch_unwind(|| start(&args));
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.status())
+        }
+        Err(_) => {
+            eprintln!("error: internal error; please report it with the log");
+            ExitCode::from(70)
+        }
+    }
+}
+
+fn start(args: &Args) -> Result<(), Failure> {
+    log(args)?;
+    // The client asks for the provider of the process.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider is installed already");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Io(format!("cannot start: {error}")))?;
+    if !args.snapshot.is_empty() {
+        runtime.block_on(offline(args))
+    } else if args.self_test {
+        runtime.block_on(self_test(args))
+    } else {
+        runtime.block_on(guard(args))
+    }
+}
+
+fn log(args: &Args) -> Result<(), Failure> {
+    let filter =
+        EnvFilter::try_new(&args.log).map_err(|error| Failure::Usage(format!("--log {}: {error}", args.log)))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        Format::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+        Format::Text => log.init(),
+    }
+    Ok(())
+}
+
+async fn offline(args: &Args) -> Result<(), Failure> {
+    let judge = Fixed::read(&args.snapshot, args.config.as_deref())?;
+    let (certificate, _) = offline::certificate()?;
+    let listeners = listen(args).await?;
+    let readiness = Readiness::default();
+    readiness.set("snapshot", Ok("read".to_owned()));
+    let served = Served {
+        judge: Arc::new(judge),
+        certificate: Arc::new(certificate),
+        clients: None,
+        readiness,
+        metrics: Arc::new(Metrics::default()),
+    };
+    // Nobody has to be told of the end.
+    serve::run(listeners, served, Duration::ZERO, CancellationToken::new()).await.map_err(Failure::Io)
+}
+
+/// Guards the cluster at hand until told to end.
+async fn guard(args: &Args) -> Result<(), Failure> {
+    // Before anything is asked of a cluster: what is said wrong on the command line is said at once.
+    let clients = match &args.client_authorities {
+        None => None,
+        Some(file) => {
+            let names = args.client_name.iter().cloned().collect();
+            Some(certificates::clients(file, names).map_err(|error| Failure::File(error.to_string()))?)
+        }
+    };
+    let listeners = listen(args).await?;
+    let client = connect().await?;
+    let (readiness, metrics, stop) = (Readiness::default(), Arc::new(Metrics::default()), CancellationToken::new());
+    let source = match (args.certificates, &args.certificate, &args.key) {
+        (Certificates::Files, Some(certificate), Some(key)) => Source::Files(Files::new(certificate, key)),
+        _ => Source::Own(Own::new(client.clone(), &args.namespace, Lifetimes::default())),
+    };
+    let certificate =
+        certificates::start(source, Pace::default(), readiness.clone(), Arc::clone(&metrics), stop.clone());
+    let Running { guard, mut tasks, .. } = cluster::run(&client, &options(args), &metrics, &readiness, &stop);
+    let served = Served { judge: guard, certificate, clients, readiness, metrics };
+    let ended = serve::run(listeners, served, Duration::from_secs(args.grace), stop.clone()).await;
+    stop.cancel();
+    tasks.shutdown().await;
+    ended.map_err(Failure::Io)
+}
+
+async fn self_test(args: &Args) -> Result<(), Failure> {
+    let client = connect().await?;
+    let report = cluster::self_test(&client, &options(args)).await;
+    println!("{}", report.text.trim_end());
+    if report.passed { Ok(()) } else { Err(Failure::SelfTest) }
+}
+
+/// The API server, by the service account of the pod, or by a kubeconfig.
+async fn connect() -> Result<Client, Failure> {
+    Client::try_default().await.map_err(|error| {
+        Failure::Io(format!("no way to an API server: {error}; set KUBECONFIG, or run in a pod with a service account"))
+    })
+}
+
+fn options(args: &Args) -> Options {
+    // The name of the pod, where nothing says otherwise.
+    let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "lifeline".to_owned());
+    Options::of(&args.namespace, &instance)
+}
+
+async fn listen(args: &Args) -> Result<Listeners, Failure> {
+    let addresses = Addresses { reviews: args.listen, health: args.health_listen, metrics: args.metrics_listen };
+    let listeners = Listeners::open(addresses).await.map_err(Failure::Io)?;
+    let got = listeners.addresses().map_err(|error| Failure::Io(error.to_string()))?;
+    tracing::info!(reviews = %got.reviews, health = %got.health, metrics = %got.metrics, "listening");
+    Ok(listeners)
+}

@@ -1,0 +1,7 @@
+//! The command `webhook`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    webhook::command::run()
+}

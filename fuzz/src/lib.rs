@@ -12,12 +12,17 @@ use policy::calico::question::{Path, Question};
 use policy::calico::selector::{Selector, SelectorError};
 use policy::cilium::compile::{Options, State};
 use policy::cilium::question::{Layer, Path as CiliumPath, Question as CiliumQuestion, Verdict};
+use policy::lifeline::config::Config;
+use policy::lifeline::detect::detect;
+use policy::lifeline::judge::{self, Change};
 use policy::packet::{Direction, Packet, Transport};
 use policy::snapshot::{Loader, Snapshot};
 use policy::{calico, cilium};
 
 /// Steps that the policies of one input may take.
 const STEPS: u64 = 1 << 20;
+/// Changes of one input: each step of them is judged.
+const MOST_CHANGES: usize = 3;
 
 /// A selector of Calico's. What is read is written in a form that reads the same.
 pub fn selector(bytes: &[u8]) {
@@ -91,6 +96,41 @@ pub fn cilium(bytes: &[u8]) {
                 assert_eq!(set.packets.contains(&packet), passes, "{question:?} {packet}\n{trace}");
             }
         }
+    }
+}
+
+/// Lines between the parts of an input of [`check`].
+const PARTS: &str = "\n=====\n";
+
+/// The whole way of `translate check`: a state, objects as they will be, objects to go, and a LifelineConfig, in this order.
+/// What is judged can be shown, and an object put again as it is cuts nothing.
+pub fn check(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut parts = text.split(PARTS);
+    let mut part = || parts.next().unwrap_or_default();
+    let (state, put, delete, config) = (part(), part(), part(), part());
+    let state = load(state.as_bytes());
+    let config = Config::read(config).unwrap_or_default();
+    let detect = |state: &Snapshot| detect(state, &config);
+    let objects = |text: &str| policy::snapshot::manifests("fuzz", text).unwrap_or_default();
+    let put = objects(put).into_iter().map(Change::Put);
+    let delete = objects(delete).into_iter().map(|manifest| Change::Delete(manifest.key));
+    let changes: Vec<Change> = put.chain(delete).take(MOST_CHANGES).collect();
+    let assumptions = judge::Assumptions::default();
+    let judgement = match judge::judge(&state, &changes, &detect, &assumptions) {
+        Ok(judgement) => judgement,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    assert!(serde_json::to_value(&judgement).is_ok());
+    let bad = !judgement.cuts.is_empty() || !judgement.stops.is_empty();
+    assert_eq!(judgement.verdict == judge::Verdict::Cuts, bad);
+    if let Some(same) = state.objects.values().next() {
+        let same = [Change::Put(same.as_ref().clone())];
+        let judged = judge::decide(&state, &same, &detect, &assumptions);
+        assert!(judged.is_ok_and(|judged| judged.cuts.is_empty()), "{same:?}");
     }
 }
 

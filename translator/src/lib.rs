@@ -8,6 +8,8 @@
 
 pub mod cli;
 pub mod finding;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod matrix;
 pub mod output;
 pub mod place;

@@ -1,103 +1,10 @@
 //! `translate check`, as a pipeline calls it.
 
+mod common;
+
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
 
-use serde_json::Value;
-
-const NODES: &str = "
-apiVersion: v1
-kind: List
-items:
-- apiVersion: v1
-  kind: Node
-  metadata: {name: cp, labels: {kubernetes.io/hostname: cp, node-role.kubernetes.io/control-plane: ''}}
-  status:
-    addresses: [{type: InternalIP, address: 10.0.0.1}]
-    daemonEndpoints: {kubeletEndpoint: {Port: 10250}}
-    nodeInfo: {kubeletVersion: v1.34.1}
-- apiVersion: v1
-  kind: Node
-  metadata: {name: w1, labels: {kubernetes.io/hostname: w1}}
-  status:
-    addresses: [{type: InternalIP, address: 10.0.0.2}]
-    daemonEndpoints: {kubeletEndpoint: {Port: 10250}}
-    nodeInfo: {kubeletVersion: v1.34.1}
-- apiVersion: discovery.k8s.io/v1
-  kind: EndpointSlice
-  metadata: {name: kubernetes, namespace: default, labels: {kubernetes.io/service-name: kubernetes}}
-  addressType: IPv4
-  endpoints: [{addresses: [10.0.0.1], conditions: {ready: true}}]
-  ports: [{name: https, port: 6443, protocol: TCP}]
-- apiVersion: projectcalico.org/v3
-  kind: KubeControllersConfiguration
-  metadata: {name: default}
-  spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}
-";
-
-/// What no object of the state tells.
-const CONFIG: &str = "
-apiVersion: lifeline.dev/v1alpha1
-kind: LifelineConfig
-metadata: {name: c}
-spec:
-  parameters: {distribution: kubeadm, overlay: [], etcdServers: [], nodeCIDRs: [10.0.0.0/24], adminCIDRs: [192.0.2.0/24],
-    dhcpServers: []}
-";
-
-const DENY: &str = "# keeps everybody out
-apiVersion: projectcalico.org/v3
-kind: GlobalNetworkPolicy
-metadata: {name: nodes-in}
-spec:
-  selector: has(kubernetes.io/hostname)
-  types: [Ingress]
-  ingress:
-  - action: Allow
-    protocol: TCP
-    destination: {ports: [22, 6443]}
-  - action: Deny
-";
-
-/// Files of a test, and the command run among them.
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        for (name, text) in files {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-            fs::write(path, text).expect("a file");
-        }
-        Self(folder)
-    }
-
-    fn check(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_translate"));
-        command.current_dir(self.0.path()).env("NO_COLOR", "1").arg("check").args(arguments).output().expect("it runs")
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.check(&[arguments, &["-o", "json"]].concat());
-        let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/check.json");
-        let schema: Value = serde_json::from_str(&fs::read_to_string(schema).expect("the schema")).expect("JSON");
-        let errors: Vec<String> = jsonschema::validator_for(&schema)
-            .expect("a schema")
-            .iter_errors(&value)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
-        assert!(errors.is_empty(), "{errors:#?}\n{value:#}");
-        value
-    }
-}
-
-fn text(output: &Output) -> (i32, String, String) {
-    let utf8 = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-    (output.status.code().expect("a code"), utf8(&output.stdout), utf8(&output.stderr))
-}
+use common::{CONFIG, DENY, Folder, NODES, text};
 
 #[test]
 fn a_cut_is_shown_with_its_packet_its_rule_and_a_repair() {
@@ -203,6 +110,14 @@ fn bad_input_says_where_and_what_to_do() {
             "apiVersion: lifeline.dev/v1alpha1\nkind: LifelineConfig\nmetadata: {name: c}\nspec: {flavour: 1}\n",
         ),
         ("none/readme.txt", ""),
+        ("part/nodes.yaml", NODES),
+        (
+            "part/pods.yaml",
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: b}\nspec: {hostNetwork: perhaps}\n",
+        ),
+        ("cut/nodes.yaml", &NODES[..NODES.len() / 2]),
+        ("matrix.yaml", "apiVersion: lifeline.dev/v1alpha1\nkind: PortMatrix\nmetadata: {name: m}\n"),
+        ("own.yaml", CONFIG),
     ]);
     let state = ["--snapshot", "nodes.yaml"];
     for (arguments, wanted) in [
@@ -226,9 +141,22 @@ fn bad_input_says_where_and_what_to_do() {
         ),
         ([&state[..], &["-f", "deny.yaml", "--config", "config.yaml"]].concat(), "config.yaml:"),
         ([&state[..], &["--calico-version", "three"]].concat(), "--calico-version three"),
+        (vec!["--snapshot", "part"], "part/pods.yaml:1: Pod/b/a: spec.hostNetwork: "),
+        (vec!["--snapshot", "cut"], "cut/nodes.yaml"),
+        (
+            [&state[..], &["-f", "matrix.yaml"]].concat(),
+            "matrix.yaml:1: PortMatrix/m is no object of a cluster; translate it",
+        ),
+        (
+            [&state[..], &["-f", "own.yaml"]].concat(),
+            "LifelineConfig/c is no object of a cluster; give it with --config",
+        ),
+        ([&state[..], &["-f", "deny.yaml", "--config", "nodes.yaml"]].concat(), "nodes.yaml: "),
+        ([&state[..], &["-f", "broken.yaml", "--fix=deny.yaml"]].concat(), "broken.yaml: it is neither YAML nor JSON"),
     ] {
         let (code, out, err) = text(&folder.check(&arguments));
         assert_eq!((code, out.as_str()), (3, ""), "{arguments:?}: {err}");
         assert!(err.contains(wanted), "{wanted} is not in {err}");
     }
+    assert_eq!(folder.read("deny.yaml"), DENY, "nothing is written");
 }

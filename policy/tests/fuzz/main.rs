@@ -1,5 +1,5 @@
-//! The entries of the fuzz targets over their corpus, and over random changes of it: a few thousand inputs in each run, the
-//! same in every run. `FUZZ_ROUNDS=1000000 cargo test --release -p policy --test fuzz` goes on for longer.
+//! The entries of the fuzz targets over their corpus, and over random changes of it: hundreds or thousands of inputs in each run,
+//! the same in every run. `FUZZ_ROUNDS=1000000 cargo test --release -p policy --test fuzz` goes on for longer.
 
 #[expect(unreachable_pub, reason = "the library of another package")]
 #[path = "../../../fuzz/src/lib.rs"]
@@ -90,14 +90,15 @@ fn mutate(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
     input
 }
 
-fn run(name: &str, entry: fn(&[u8])) {
+/// `rounds`: changes of the corpus, unless `FUZZ_ROUNDS` says how many.
+fn run(name: &str, entry: fn(&[u8]), rounds: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
     let mut files: Vec<_> = std::fs::read_dir(&folder).expect("a corpus").flatten().map(|file| file.path()).collect();
     files.sort();
     let corpus: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).expect("readable")).collect();
     assert!(!corpus.is_empty());
     corpus.iter().for_each(|input| entry(input));
-    let rounds = std::env::var("FUZZ_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000);
+    let rounds = std::env::var("FUZZ_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(rounds);
     let mut random = Random(7);
     for round in 0..rounds {
         let input = mutate(&mut random, &corpus);
@@ -108,20 +109,25 @@ fn run(name: &str, entry: fn(&[u8])) {
 
 #[test]
 fn selectors() {
-    run("selector", entries::selector);
+    run("selector", entries::selector, 2_000);
 }
 
 #[test]
 fn manifests() {
-    run("manifests", entries::manifests);
+    run("manifests", entries::manifests, 2_000);
 }
 
 #[test]
 fn calico() {
-    run("calico", entries::calico);
+    run("calico", entries::calico, 2_000);
 }
 
 #[test]
 fn cilium() {
-    run("cilium", entries::cilium);
+    run("cilium", entries::cilium, 2_000);
+}
+
+#[test]
+fn check() {
+    run("check", entries::check, 200);
 }

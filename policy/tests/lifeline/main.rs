@@ -1,6 +1,7 @@
 //! Judging changes, on a small cluster.
 
 mod cases;
+mod flows;
 mod lab;
 mod random;
 mod warm;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use policy::lifeline::{Traffic, TrafficError};
 
 /// Turn a port matrix into Calico or Cilium host policies.
 ///
@@ -152,27 +153,86 @@ pub(super) struct CiliumArgs {
     pub(super) cilium_option: Vec<(String, String)>,
 }
 
-/// Options of `check`.
+/// The state of a cluster, and what a person knows of it.
 #[derive(Args, Debug)]
-pub(super) struct CheckArgs {
+pub(super) struct StateArgs {
     /// State of the cluster: manifests as kubectl prints them, files or directories; `-` is standard input. Repeatable.
-    #[arg(long, value_name = "PATH", required = true)]
+    #[cfg_attr(feature = "live", arg(long, value_name = "PATH", required_unless_present = "live"))]
+    #[cfg_attr(not(feature = "live"), arg(long, value_name = "PATH", required = true))]
     pub(super) snapshot: Vec<PathBuf>,
-    /// Objects as they will be, files or directories. Repeatable. Without a change the state itself is judged.
-    #[arg(short, long, value_name = "PATH")]
-    pub(super) filename: Vec<PathBuf>,
-    /// Objects to go, after those of -f are in place. Repeatable.
-    #[arg(long, value_name = "PATH")]
-    pub(super) delete: Vec<PathBuf>,
     /// Read directories below the given ones too.
     #[arg(short = 'R', long)]
     pub(super) recursive: bool,
     /// LifelineConfig: what the cluster lives on besides, and what not.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// Read the state from a live cluster, in the place of --snapshot.
+    #[cfg(feature = "live")]
+    #[arg(long, conflicts_with = "snapshot", help_heading = "Live cluster")]
+    pub(super) live: bool,
+    #[cfg(feature = "live")]
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+}
+
+/// Which cluster, and as whom; names are kubectl's.
+#[cfg(feature = "live")]
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Live cluster")]
+pub(super) struct ConnectionArgs {
+    /// Kubeconfig; otherwise as kubectl finds it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    pub(super) context: Option<String>,
+    /// User to act as.
+    #[arg(long = "as", value_name = "USER")]
+    pub(super) user: Option<String>,
+    /// Group to act as. Repeatable.
+    #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
+    pub(super) groups: Vec<String>,
+    /// Seconds that one answer may take [default: 60].
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) request_timeout: Option<u64>,
+}
+
+/// Options of `snapshot`.
+#[cfg(feature = "live")]
+#[derive(Args, Debug)]
+pub(super) struct SnapshotArgs {
+    /// Directory to write to; it must not be there, or be empty.
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) output: PathBuf,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+}
+
+/// Options of `check`.
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+    /// Objects as they will be, files or directories. Repeatable. Without a change the state itself is judged.
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) filename: Vec<PathBuf>,
+    /// Objects to go, after those of -f are in place. Repeatable.
+    #[arg(long, value_name = "PATH")]
+    pub(super) delete: Vec<PathBuf>,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = CheckOutput::Text, value_name = "FORMAT")]
     pub(super) output: CheckOutput,
+    /// Write the objects of -f with the repair in them, where one is proved to cut nothing: to a file, or without one to
+    /// standard output. What the repair does not touch stays as it is. Exit status 0: what is written is safe.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, requires = "filename")]
+    pub(super) fix: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    pub(super) facts: FactArgs,
+}
+
+/// Facts that a snapshot may not tell.
+#[derive(Args, Debug)]
+pub(super) struct FactArgs {
     /// Version of Calico, where the snapshot does not tell.
     #[arg(long, value_name = "VERSION")]
     pub(super) calico_version: Option<String>,
@@ -184,18 +244,57 @@ pub(super) struct CheckArgs {
     pub(super) cilium_option: Vec<(String, String)>,
 }
 
-/// Options of `lifelines`.
+/// Options of `trace`.
 #[derive(Args, Debug)]
-pub(super) struct LifelinesArgs {
-    /// State of the cluster: manifests as kubectl prints them, files or directories; `-` is standard input. Repeatable.
-    #[arg(long, value_name = "PATH", required = true)]
-    pub(super) snapshot: Vec<PathBuf>,
+pub(super) struct TraceArgs {
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+    /// Who sends: a node, a pod as NAMESPACE/NAME, an address or prefix, `outside`, or a lifeline for those who open it.
+    #[arg(long, value_name = "WHO")]
+    pub(super) from: String,
+    /// Who gets it, likewise; with a lifeline in --from it may be left out.
+    #[arg(long, value_name = "WHO")]
+    pub(super) to: Option<String>,
+    /// Packets: PORT/PROTOCOL such as 10250/TCP, or as in a LifelineConfig: TCP/10250, ICMP/8, IPIP. A lifeline has its own.
+    #[arg(long, value_name = "PORT/PROTOCOL", value_parser = traffic)]
+    pub(super) port: Option<Traffic>,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text, value_name = "FORMAT")]
+    pub(super) output: TextOrJson,
+    #[command(flatten)]
+    pub(super) facts: FactArgs,
+}
+
+/// Options of `diff`.
+#[derive(Args, Debug)]
+pub(super) struct DiffArgs {
+    /// State before: a file or directory of manifests as kubectl prints them; or a port matrix.
+    #[arg(value_name = "OLD")]
+    pub(super) old: PathBuf,
+    /// State after it, or another port matrix.
+    #[arg(value_name = "NEW")]
+    pub(super) new: PathBuf,
+    /// Value of a parameter of both matrices; lists are separated by commas. Repeatable.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(super) set: Vec<(String, String)>,
+    /// Switch an addon of both matrices. Repeatable.
+    #[arg(long, value_name = "NAME=on|off", value_parser = switch)]
+    pub(super) addon: Vec<(String, bool)>,
     /// Read directories below the given ones too.
     #[arg(short = 'R', long)]
     pub(super) recursive: bool,
-    /// LifelineConfig: what the cluster lives on besides, and what not.
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text, value_name = "FORMAT")]
+    pub(super) output: TextOrJson,
+    #[command(flatten)]
+    pub(super) facts: FactArgs,
+}
+
+/// Options of `lifelines`.
+#[derive(Args, Debug)]
+pub(super) struct LifelinesArgs {
+    #[command(flatten)]
+    pub(super) state: StateArgs,
     /// Port matrix whose rows with a `flow` are the lifelines, in the place of what is detected.
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub(super) matrix: Option<PathBuf>,
@@ -203,12 +302,26 @@ pub(super) struct LifelinesArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair, requires = "matrix")]
     pub(super) set: Vec<(String, String)>,
     /// Output format.
-    #[arg(short, long, value_enum, default_value_t = CheckOutput::Text, value_name = "FORMAT")]
-    pub(super) output: CheckOutput,
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text, value_name = "FORMAT")]
+    pub(super) output: TextOrJson,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum CheckOutput {
+    /// For people, with excerpts of the files.
+    Text,
+    /// For programs; `translate schema check` prints its schema.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit, one case for each lifeline.
+    Junit,
+    /// Commands of GitHub's workflows.
+    Github,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TextOrJson {
     Text,
     Json,
 }
@@ -221,6 +334,22 @@ pub(super) enum Command {
     /// Shows for each such flow one packet that would no longer pass, the rule or default that drops it, and a repair that
     /// was judged to cut nothing. Exit status: 0 safe, 1 it cuts or nothing can be proved, 3 bad input.
     Check(Box<CheckArgs>),
+    /// Show step by step what becomes of a packet, at the node that sends it and at the one that receives it.
+    ///
+    /// Each step names the stage, the object and the rule that was asked, and what came of it; the last one decides. Exit
+    /// status: 0 it passes, 1 it is dropped, 3 bad input.
+    Trace(Box<TraceArgs>),
+    /// Show which flows open and which close between two states of a cluster, or two port matrices.
+    ///
+    /// What is compared is which packets pass between nodes, pods and everybody else, not the text of the files. Exit
+    /// status: 0 no difference, 1 differences, 3 bad input.
+    Diff(DiffArgs),
+    /// Write what a judgement needs of a live cluster into a directory of manifests.
+    ///
+    /// Only reads, never Secrets, and writes all or nothing. Exit status: 0 written, 4 the cluster cannot be read or the
+    /// directory not written.
+    #[cfg(feature = "live")]
+    Snapshot(SnapshotArgs),
     /// Show the flows that a cluster lives on, what tells of each, and what could not be found out.
     ///
     /// Exit status: 0 all is known, 1 something that the cluster certainly lives on is not, 3 bad input.
@@ -230,8 +359,12 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: Option<PresetsCommand>,
     },
-    /// Print the JSON Schema of a matrix.
-    Schema,
+    /// Print a JSON Schema, for editors and programs.
+    Schema {
+        /// Of what: a matrix, a LifelineConfig, or what `check -o json` prints.
+        #[arg(value_enum, default_value_t = SchemaOf::Matrix)]
+        of: SchemaOf,
+    },
     /// Explain a finding: what it means, an example, what to do. Without a code, list them.
     Explain {
         /// Code, such as row-not-expressible.
@@ -261,6 +394,13 @@ pub(super) enum PresetsCommand {
         /// Name.
         name: String,
     },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    Matrix,
+    Config,
+    Check,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -343,6 +483,16 @@ fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+/// As in a LifelineConfig, or with the port first.
+fn traffic(text: &str) -> Result<Traffic, TrafficError> {
+    match text.split_once('/') {
+        Some((ports, protocol)) if ports.starts_with(|first: char| first.is_ascii_digit()) && !protocol.is_empty() => {
+            format!("{}/{ports}", protocol.to_ascii_uppercase()).parse()
+        }
+        _ => text.parse(),
     }
 }
 

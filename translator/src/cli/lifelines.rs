@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use policy::lifeline::detect::{Detected, detect};
 use policy::lifeline::{Flow, Lifeline, Party, Severity};
 use policy::snapshot::Snapshot;
 
-use super::args::{CheckOutput, LifelinesArgs};
+use super::args::{LifelinesArgs, TextOrJson};
 use super::check::read::{self, Failure};
-use super::{Exit, complain, input, print};
-use crate::finding::show::{self, Source, printable};
-use crate::finding::{Finding, has_errors};
-use crate::matrix::{self, Settings};
+use super::{Exit, input, print, print_json};
+use crate::finding::show::printable;
+use crate::matrix;
 
 /// Names and prefixes of one end that are shown.
 const MOST: usize = 8;
@@ -22,33 +20,22 @@ const MOST: usize = 8;
 pub(super) fn run(args: &LifelinesArgs) -> Exit {
     let (snapshot, detected) = match find(args) {
         Ok(found) => found,
-        Err(failures) => {
-            for failure in failures {
-                complain(&failure.to_string());
-            }
-            return Exit::BadInput;
-        }
+        Err(failures) => return read::refuse(&failures),
     };
-    let text = match args.output {
-        CheckOutput::Text => text(&snapshot, &detected),
-        CheckOutput::Json => match serde_json::to_value(&detected) {
-            Ok(value) => format!("{value:#}\n"),
-            Err(error) => {
-                complain(&format!("cannot write lifelines as JSON: {error}"));
-                return Exit::Internal;
-            }
-        },
+    let printed = match args.output {
+        TextOrJson::Text => print(&text(&snapshot, &detected)),
+        TextOrJson::Json => print_json(&detected),
     };
     let unknown = detected.missing.iter().any(|missing| missing.severity == Severity::Blocker);
-    match print(&text) {
+    match printed {
         Exit::Clean if unknown => Exit::Findings,
         printed => printed,
     }
 }
 
 fn find(args: &LifelinesArgs) -> Result<(Snapshot, Detected), Vec<Failure>> {
-    let config = args.config.as_deref().map(read::config).transpose()?.unwrap_or_default();
-    let snapshot = read::snapshot(&args.snapshot, args.recursive, &mut BTreeMap::new())?;
+    let config = args.state.config.as_deref().map(read::config).transpose()?.unwrap_or_default();
+    let snapshot = read::state(&args.state, &mut BTreeMap::new())?;
     let detected = match args.matrix.as_deref() {
         Some(path) => stated(path, &args.set, &snapshot)?,
         None => detect(&snapshot, &config),
@@ -58,25 +45,12 @@ fn find(args: &LifelinesArgs) -> Result<(Snapshot, Detected), Vec<Failure>> {
 
 /// The lifelines that a port matrix states.
 fn stated(path: &Path, set: &[(String, String)], snapshot: &Snapshot) -> Result<Detected, Vec<Failure>> {
-    let name = input::name(path);
-    let text = input::matrix(path).map_err(|finding| vec![Failure(finding.message)])?;
-    // Whether an administrator gets in is for the one who writes policies of the matrix.
-    let settings = Settings { set: set.to_vec(), no_admin_path: true, ..Settings::default() };
-    let (matrix, mut findings) = matrix::expand(&text, &name, &settings);
-    let lifelines = matrix.map(|matrix| {
-        let (lifelines, left_out) = matrix::lifelines(&matrix, &snapshot.cluster);
-        findings.extend(left_out);
-        lifelines
-    });
-    let mut stderr = anstream::stderr().lock();
-    let shown = |finding: &Finding| show::text(finding, Some(Source { name: &name, text: &text }), true);
-    for finding in &findings {
-        let _ = writeln!(stderr, "{}\n", shown(finding));
+    let (matrix, text) = read::matrix(path, set, &[])?;
+    let (lifelines, left_out) = matrix::lifelines(&matrix, &snapshot.cluster);
+    if read::show(&left_out, &input::name(path), &text) {
+        return Err(vec![Failure::input(format!("{}: the matrix cannot be read", input::name(path)))]);
     }
-    match lifelines {
-        Some(lifelines) if !has_errors(&findings) => Ok(Detected { lifelines, ..Detected::default() }),
-        _ => Err(vec![Failure(format!("{name}: the matrix cannot be read"))]),
-    }
+    Ok(Detected { lifelines, ..Detected::default() })
 }
 
 fn text(snapshot: &Snapshot, detected: &Detected) -> String {

@@ -2,14 +2,20 @@
 
 mod args;
 mod check;
+mod diff;
 mod input;
 mod lifelines;
+#[cfg(feature = "live")]
+mod live;
 mod other;
+mod progress;
 mod report;
+mod trace;
 mod translate;
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
@@ -21,13 +27,14 @@ use self::args::{Cli, Command};
 pub enum Exit {
     /// Done, nothing to report.
     Clean = 0,
-    /// Findings: a row that cannot be expressed, or with `--strict` any loss; a change that cuts, or may cut, a lifeline.
+    /// Findings: a row that cannot be expressed, or with `--strict` any loss; a change that cuts, or may cut, a
+    /// lifeline; a packet that is dropped; two states that differ.
     Findings = 1,
     /// The command line is wrong.
     Usage = 2,
     /// The input cannot be read or is invalid.
     BadInput = 3,
-    /// A file or stream could not be written.
+    /// A file or stream could not be written, or a cluster not be read.
     Io = 4,
     /// A defect of this program.
     Internal = 70,
@@ -53,9 +60,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match cli.command {
         None => translate::run(&cli.translate),
         Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Trace(args)) => trace::run(&args),
+        Some(Command::Diff(args)) => diff::run(&args),
+        #[cfg(feature = "live")]
+        Some(Command::Snapshot(args)) => live::run(&args),
         Some(Command::Lifelines(args)) => lifelines::run(&args),
         Some(Command::Presets { command }) => other::presets(command),
-        Some(Command::Schema) => other::schema(),
+        Some(Command::Schema { of }) => other::schema(of),
         Some(Command::Explain { code }) => other::explain(code.as_deref()),
         Some(Command::Completion { shell }) => other::completion(shell),
         Some(Command::Man) => other::man(),
@@ -65,7 +76,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 
 /// The one definition behind help, man page and completion.
 pub fn command() -> clap::Command {
-    Cli::command()
+    match std::env::args_os().next() {
+        Some(name) if is_plugin(Path::new(&name)) => Cli::command().bin_name("kubectl lifeline"),
+        _ => Cli::command(),
+    }
+}
+
+/// Whether the command runs as a plugin of kubectl, which looks for programs by this name.
+fn is_plugin(program: &Path) -> bool {
+    program.file_stem().is_some_and(|name| name == "kubectl-lifeline")
 }
 
 fn clap_exit(error: &clap::Error) -> Exit {
@@ -88,6 +107,17 @@ fn print(text: &str) -> Exit {
         Err(error) => {
             complain(&format!("cannot write to standard output: {error}"));
             Exit::Io
+        }
+    }
+}
+
+/// Writes a value to stdout as JSON, keys in the order of their names.
+fn print_json(value: &impl serde::Serialize) -> Exit {
+    match serde_json::to_value(value) {
+        Ok(value) => print(&format!("{value:#}\n")),
+        Err(error) => {
+            complain(&format!("internal error: the output cannot be written as JSON: {error}"));
+            Exit::Internal
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Everything but the main job.
 
-use super::args::PresetsCommand;
+use policy::lifeline::config;
+
+use super::args::{PresetsCommand, SchemaOf};
 use super::{Exit, complain, print};
+use crate::finding::codes::judging;
 use crate::finding::{Severity, codes};
 use crate::matrix::SCHEMA;
 use crate::presets;
@@ -28,8 +31,12 @@ pub(super) fn unknown_preset(name: &str) {
     complain(&format!("there is no preset `{name}`; the presets are {}", names.join(", ")));
 }
 
-pub(super) fn schema() -> Exit {
-    print(SCHEMA)
+pub(super) fn schema(of: SchemaOf) -> Exit {
+    print(match of {
+        SchemaOf::Matrix => SCHEMA,
+        SchemaOf::Config => config::SCHEMA,
+        SchemaOf::Check => super::check::SCHEMA,
+    })
 }
 
 pub(super) fn explain(code: Option<&str>) -> Exit {
@@ -51,6 +58,7 @@ pub(super) fn explain(code: Option<&str>) -> Exit {
         return Exit::Usage;
     };
     let severity = match code.severity {
+        Severity::Error if judging::is_of_judgement(code) => "error: the change is not safe; exit status 1",
         Severity::Error => "error: no output is written",
         Severity::Warning => "warning: output is written; fails with --strict",
         Severity::Note => "note",

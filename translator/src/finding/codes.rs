@@ -3,6 +3,7 @@
 pub mod calico;
 pub mod cilium;
 pub mod command;
+pub mod judging;
 pub mod lifelines;
 pub mod matrix;
 pub mod proof;
@@ -12,9 +13,17 @@ use super::Code;
 
 /// Every code, sorted by id.
 pub fn all() -> Vec<&'static Code> {
-    let mut codes: Vec<&'static Code> =
-        [command::CODES, lifelines::CODES, matrix::CODES, proof::CODES, shared::CODES, calico::CODES, cilium::CODES]
-            .concat();
+    let mut codes: Vec<&'static Code> = [
+        command::CODES,
+        judging::codes(),
+        lifelines::CODES,
+        matrix::CODES,
+        proof::CODES,
+        shared::CODES,
+        calico::CODES,
+        cilium::CODES,
+    ]
+    .concat();
     codes.sort_by_key(|code| code.id);
     codes
 }

@@ -12,6 +12,7 @@ mod check;
 mod cilium;
 mod cluster;
 mod defect;
+mod difference;
 mod facts;
 mod fleet;
 mod intent;
@@ -28,6 +29,7 @@ use policy::packet::IpSet;
 use policy::snapshot::Snapshot;
 
 pub use defect::{Defect, Disagreement};
+pub use difference::difference;
 
 use check::Checker;
 use defect::Obstacle;

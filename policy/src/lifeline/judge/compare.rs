@@ -17,7 +17,7 @@ use super::world::{Answer, Asker, Way, World};
 use crate::calico::question::{ICMP_NEW, ICMPV6_NEW, ICMPV6_UNTRACKED};
 use crate::lifeline::model::{Flow, Lifeline, Party};
 use crate::net::Family;
-use crate::packet::{Cube, Exhausted, Held, IcmpSet, IpSet, Place, Region, Space, protocol};
+use crate::packet::{Cube, Exhausted, Held, IcmpSet, IpSet, PacketSet, Place, Region, Space, protocol};
 
 /// Steps that one comparison may take.
 const BUDGET: u64 = 1 << 32;
@@ -82,16 +82,24 @@ pub(super) fn compare(
 /// Answers and errors of ICMP, which connection tracking knows by the flow that they belong to: no policy of Calico is
 /// asked about them then, and alone they never pass.
 fn free(space: &mut Space) -> Region {
+    let regions = free_cubes().map(|cube| space.cube(&cube, 1));
+    space.first_match(&regions)
+}
+
+/// The same as a set.
+pub(super) fn free_of_policy() -> PacketSet {
+    free_cubes().iter().collect()
+}
+
+fn free_cubes() -> [Cube; 2] {
     let all = |kinds: &[u8]| kinds.iter().fold(IcmpSet::empty(), |all, kind| all.union(&IcmpSet::kind(*kind)));
     let judged_v6 = all(&ICMPV6_NEW).union(&all(&ICMPV6_UNTRACKED));
-    let cubes = [(Family::IPv4, all(&ICMP_NEW)), (Family::IPv6, judged_v6)].map(|(family, judged)| Cube {
+    [(Family::IPv4, all(&ICMP_NEW)), (Family::IPv6, judged_v6)].map(|(family, judged)| Cube {
         source: IpSet::family(family),
         protocols: protocol::icmp(family).into(),
         icmp: judged.complement(),
         ..Cube::any()
-    });
-    let regions = cubes.map(|cube| space.cube(&cube, 1));
-    space.first_match(&regions)
+    })
 }
 
 /// What passes a way before, and what of it not after.

@@ -18,6 +18,8 @@ mod interfaces;
 mod loss;
 mod order;
 mod outcome;
+pub mod probe;
+pub mod reach;
 mod sieve;
 mod traffic;
 mod warm;

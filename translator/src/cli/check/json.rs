@@ -5,8 +5,8 @@ use policy::lifeline::repair::Repair;
 use serde::Serialize;
 
 use super::Report;
+use super::problems::{Region, region};
 use crate::cli::Exit;
-use crate::place::locate;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,27 +22,21 @@ struct JsonCut<'r> {
     #[serde(flatten)]
     cut: &'r Cut,
     #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<Place<'r>>,
+    place: Option<Place>,
     #[serde(skip_serializing_if = "Option::is_none")]
     repair: Option<&'r Repair>,
 }
 
 /// A place in a user's file.
 #[derive(Serialize)]
-struct Place<'r> {
-    file: &'r str,
+struct Place {
+    file: String,
     line: usize,
     column: usize,
 }
 
 pub(super) fn print(report: &Report) -> Exit {
-    match serde_json::to_value(json(report)) {
-        Ok(value) => crate::cli::print(&format!("{value:#}\n")),
-        Err(error) => {
-            crate::cli::complain(&format!("cannot write the judgement as JSON: {error}"));
-            Exit::Internal
-        }
-    }
+    crate::cli::print_json(&json(report))
 }
 
 fn json(report: &Report) -> Json<'_> {
@@ -52,9 +46,7 @@ fn json(report: &Report) -> Json<'_> {
     Json { judgement, cuts: cuts.collect() }
 }
 
-fn place<'r>(report: &'r Report, cut: &'r Cut) -> Option<Place<'r>> {
-    let source = cut.deciding.source.as_deref()?;
-    let at = report.input.texts.get(&source.file).and_then(|text| locate(text, source, &cut.deciding.path));
-    let (line, column) = at.map_or((source.line, 1), |at| (at.line, at.column));
-    Some(Place { file: &source.file, line, column })
+fn place(report: &Report, cut: &Cut) -> Option<Place> {
+    let Region { file, line, column, .. } = region(report, cut.deciding.source.as_deref()?, &cut.deciding.path);
+    Some(Place { file, line, column })
 }

@@ -9,14 +9,16 @@ use policy::lifeline::judge::{Cut, Deciding, Judgement, Verdict};
 use policy::lifeline::repair::{Repair, Step};
 
 use super::Report;
+use super::problems::{Problem, problems};
 use crate::cli::{Exit, complain};
-use crate::finding::Location;
 use crate::finding::show::printable;
+use crate::finding::{Location, codes};
 use crate::place::locate;
 
 /// Lines of the longest list that is shown whole.
 const MOST: usize = 20;
 
+/// To standard output.
 pub(super) fn print(report: &Report) -> Exit {
     let text = render(report);
     let mut stdout = anstream::stdout().lock();
@@ -28,6 +30,12 @@ pub(super) fn print(report: &Report) -> Exit {
             Exit::Io
         }
     }
+}
+
+/// To standard error, where standard output is for something else; when even that fails there is nobody left to tell.
+pub(super) fn explain(report: &Report) -> Exit {
+    let _ = anstream::stderr().lock().write_all(render(report).as_bytes());
+    Exit::Clean
 }
 
 /// With colours, which whoever writes it takes out where nobody sees them.
@@ -53,6 +61,7 @@ fn render(report: &Report) -> String {
         blocks.push(text);
     }
     blocks.extend(remarks(judgement));
+    blocks.extend(more(report));
     blocks.push(summary(report));
     blocks.iter().map(|block| format!("{}\n", block.trim_end())).collect::<Vec<_>>().join("\n")
 }
@@ -168,6 +177,18 @@ fn remarks(judgement: &Judgement) -> Vec<String> {
     );
     list("Taken, because nothing tells:", judgement.assumed.clone());
     remarks
+}
+
+/// Where more is said about the findings.
+fn more(report: &Report) -> Option<String> {
+    let mut ids: Vec<String> = Vec::new();
+    for Problem { code, .. } in problems(report) {
+        if codes::find(&code).is_some() && !ids.contains(&code) {
+            ids.push(code);
+        }
+    }
+    let commands: Vec<String> = ids.iter().map(|id| format!("  translate explain {id}\n")).collect();
+    (!ids.is_empty()).then(|| format!("More about it:\n{}", commands.concat()))
 }
 
 fn summary(report: &Report) -> String {

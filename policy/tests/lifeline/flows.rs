@@ -1,0 +1,143 @@
+//! Single packets and whole differences, over the states of the cases.
+
+use std::path::Path;
+
+use policy::lifeline::judge::probe::{party, probe};
+use policy::lifeline::judge::reach::{Flows, Line, reach};
+use policy::lifeline::judge::{Change, Verdict, judge, judge_state};
+use policy::lifeline::{Flow, Party};
+use policy::snapshot::Snapshot;
+use serde::Deserialize;
+
+use crate::lab::{assumptions, delete, lifelines, put, snapshot, tcp};
+
+/// The parts of a case that make states.
+#[derive(Deserialize)]
+struct Case {
+    bases: Vec<String>,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    change: String,
+    #[serde(default)]
+    delete: String,
+}
+
+/// Every case: its name, its state, and its changes.
+fn cases() -> Vec<(String, Snapshot, Vec<Change>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lifeline");
+    let read = |path: String| std::fs::read_to_string(root.join(&path)).expect(&path);
+    let mut names: Vec<String> = std::fs::read_dir(root.join("cases"))
+        .expect("cases")
+        .map(|entry| entry.expect("a case").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    let cases = names.into_iter().map(|name| {
+        let case: Case = serde_saphyr::from_str(&read(format!("cases/{name}"))).expect(&name);
+        let bases: Vec<String> = case.bases.iter().map(|base| read(format!("bases/{base}.yaml"))).collect();
+        let mut texts: Vec<&str> = bases.iter().map(String::as_str).collect();
+        texts.push(&case.state);
+        let mut changes = put(&case.change);
+        changes.extend(delete(&case.delete));
+        (name, snapshot(&texts), changes)
+    });
+    cases.collect()
+}
+
+fn after(state: &Snapshot, changes: &[Change]) -> Snapshot {
+    changes.iter().fold(state.clone(), |state, change| change.apply(&state).expect("a change"))
+}
+
+#[test]
+fn what_a_probe_loses_is_cut() {
+    let (mut lost, mut passed) = (0, 0);
+    for (name, state, changes) in cases() {
+        let after = after(&state, &changes);
+        let judged = judge_state(&after, &lifelines, &assumptions());
+        for lifeline in lifelines(&after).lifelines {
+            for flow in &lifeline.flows {
+                let probed = probe(&after, flow, &assumptions());
+                assert!(probed.dropped <= probed.pairs, "{name}");
+                if probed.dropped == 0 {
+                    passed += 1;
+                    continue;
+                }
+                lost += 1;
+                let cut = judged.cuts.iter().any(|cut| cut.lifeline == lifeline.id);
+                assert!(cut, "{name}: {} is not cut, and loses {:#?}", lifeline.id, probed.example);
+                let example = probed.example.expect("an example");
+                assert!(!example.passes && example.passages.iter().any(|one| !one.passes), "{name}");
+            }
+        }
+    }
+    assert!(lost > 40 && passed > 400, "{lost} lost, {passed} passed");
+}
+
+#[test]
+fn differences_are_the_same_seen_from_the_other_side() {
+    let mut different = 0;
+    for (name, before, changes) in cases() {
+        let after = after(&before, &changes);
+        let there = reach(&before, &after, &assumptions()).expect(&name);
+        let back = reach(&after, &before, &assumptions()).expect(&name);
+        // Interfaces and addresses are those of the second state; only where nodes stay as they are is it one question.
+        if before.cluster.nodes != after.cluster.nodes {
+            continue;
+        }
+        let mut turned: Vec<Line> = back.lines.into_iter().map(|line| Line { opens: !line.opens, ..line }).collect();
+        turned.sort();
+        assert_eq!(there.lines, turned, "{name}");
+        different += usize::from(!there.lines.is_empty());
+        let same = reach(&after, &after, &assumptions()).expect(&name);
+        assert_eq!(same, Flows::default(), "{name}");
+        // What is cut is closed.
+        let judged = judge(&before, &changes, &lifelines, &assumptions()).expect(&name);
+        let whole =
+            |cut: &policy::lifeline::judge::Cut| cut.step.is_none() && cut.example.source != cut.example.destination;
+        if judged.verdict == Verdict::Cuts && judged.cuts.iter().any(whole) {
+            assert!(there.lines.iter().any(|line| !line.opens), "{name}: {:#?}", judged.cuts);
+        }
+    }
+    assert!(different > 30, "{different}");
+}
+
+#[test]
+fn ends_are_found_by_what_people_call_them() {
+    let state = snapshot(&["
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+status: {addresses: [{type: InternalIP, address: 10.0.0.1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+spec: {nodeName: n1}
+status: {podIPs: [{ip: 10.1.0.5}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: agent, namespace: kube-system}
+spec: {nodeName: n1, hostNetwork: true}
+"]);
+    let nets = |text: &str| match party(&state, text) {
+        Some(Party::Addresses { nets, .. }) => nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        Some(Party::Nodes(names)) => names.iter().cloned().collect::<Vec<_>>().join(","),
+        other => format!("{other:?}"),
+    };
+    assert_eq!((nets("n1"), nets("10.0.0.1"), nets("kube-system/agent")), ("n1".into(), "n1".into(), "n1".into()));
+    assert_eq!((nets("shop/web"), nets("192.0.2.0/24")), ("10.1.0.5/32".into(), "192.0.2.0/24".into()));
+    assert_eq!(nets("outside"), "198.51.100.10/32,2001:db8::10/128");
+    for unknown in ["n2", "shop/api", "10.0.0.0/33", ""] {
+        assert_eq!(party(&state, unknown), None, "{unknown}");
+    }
+    let flow = |from: &str, to: &str| Flow {
+        from: party(&state, from).expect(from),
+        to: party(&state, to).expect(to),
+        traffic: vec![tcp(443, 443)],
+    };
+    assert_eq!(probe(&state, &flow("outside", "n1"), &assumptions()).pairs, 1);
+    assert_eq!(probe(&state, &flow("outside", "192.0.2.0/24"), &assumptions()).pairs, 0, "no node is on the way");
+    // Under its own address, or behind that of its node.
+    assert_eq!(probe(&state, &flow("shop/web", "192.0.2.0/24"), &assumptions()).pairs, 1);
+}

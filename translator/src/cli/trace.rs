@@ -173,7 +173,9 @@ fn one(text: &mut String, passage: &Passage) {
             let _ = writeln!(text, "    {cni}: {}", printable(line));
         }
     };
-    steps("Calico", calico.to_string());
+    if let Some(calico) = calico {
+        steps("Calico", calico.to_string());
+    }
     if let Some(cilium) = cilium {
         steps("Cilium", cilium.to_string());
     }

@@ -99,23 +99,14 @@ pub fn probe(snapshot: &Snapshot, flow: &Flow, assumptions: &Assumptions) -> Pro
             }
             let here = from.place.on().is_some() && from.place.on() == to.place.on();
             match (from.place, to.place) {
-                // A node reaches itself over its loopback interface; what is behind its address does so as the node.
-                (Place::Node(_), Place::Node(_)) if here => {
-                    if is_alone(flow) {
-                        probe.take(prober.itself(&from, &flow.traffic));
-                    }
-                }
+                // What a node has to itself is no part of a flow; `Itself` says that it is meant.
+                (Place::Node(_), Place::Node(_)) if here => {}
                 (Place::Masqueraded(_), _) if here => {}
                 _ => probe.take(prober.pair(&from, to, here, &flow.traffic)),
             }
         }
     }
     probe
-}
-
-/// Whether both ends are the same node and nothing else.
-fn is_alone(flow: &Flow) -> bool {
-    matches!((&flow.from, &flow.to), (Party::Nodes(from), Party::Nodes(to)) if from.len() == 1 && from == to)
 }
 
 /// Nodes, pods or addresses as a party of a flow, by what a person calls them: the name of a node, `namespace/name` of a pod,
@@ -206,7 +197,8 @@ impl Prober<'_> {
     fn itself(&self, end: &End, traffic: &[Traffic]) -> Option<Probed> {
         let Place::Node(index) = end.place else { return None };
         let host = self.hosts.all.get(index)?;
-        let known: Vec<IpAddr> = host.addresses.iter().chain(&host.interfaces.loopback.addresses).copied().collect();
+        let known = host.addresses.iter().chain(&host.interfaces.loopback.addresses).copied();
+        let known: Vec<IpAddr> = known.filter(|address| host.has(Family::of(*address))).collect();
         let own: IpSet = known.iter().copied().collect();
         let end = End { known, ..end.clone() };
         let packets = packets((&own, &end), (&own, &end), traffic);

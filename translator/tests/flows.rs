@@ -43,6 +43,8 @@ fn a_trace_ends_with_the_step_that_decides() {
     assert_eq!(trace(&["--from", "cp", "--to", "w1", "--port", "TCP/6443"]).0, 0);
     assert_eq!(trace(&["--from", "outside", "--to", "w1", "--port", "22/TCP"]).0, 0);
     assert_eq!(trace(&["--from", "198.51.100.0/24", "--to", "10.0.0.2", "--port", "23/TCP"]).0, 1);
+    let (code, out, _) = trace(&["--from", "cp", "--to", "cp", "--port", "80/TCP"]);
+    assert!(code == 1 && out.contains("over lo: TCP 10.0.0.1:40000 -> 10.0.0.1:80: dropped"), "{out}");
     // The default of host endpoints lets pods of a node by, and leaves what passes through to others.
     assert_eq!(trace(&["--from", "outside", "--to", "shop/web", "--port", "80/TCP"]).0, 0);
     assert_eq!(trace(&["--from", "shop/web", "--to", "cp", "--port", "8080/TCP"]).0, 1);

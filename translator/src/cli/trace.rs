@@ -96,7 +96,10 @@ fn asked(args: &TraceArgs, snapshot: &Snapshot, lifelines: &[Lifeline]) -> Resul
         let (from_party, Some(to)) = (place(from, "--from")?, to) else {
             return Err(Failure::input("--to is missing; only a lifeline in --from brings its own".to_owned()));
         };
-        let to_party = place(to, "--to")?;
+        let to_party = match place(to, "--to")? {
+            Party::Nodes(names) if from_party == Party::Nodes(names.clone()) => Party::Itself,
+            party => party,
+        };
         let Some(traffic) = args.port else {
             return Err(Failure::input("--port is missing; only a lifeline brings its own packets".to_owned()));
         };
@@ -173,7 +176,9 @@ fn one(text: &mut String, passage: &Passage) {
             let _ = writeln!(text, "    {cni}: {}", printable(line));
         }
     };
-    steps("Calico", calico.to_string());
+    if let Some(calico) = calico {
+        steps("Calico", calico.to_string());
+    }
     if let Some(cilium) = cilium {
         steps("Cilium", cilium.to_string());
     }

@@ -13,6 +13,7 @@ use super::hosts::{Hosts, hosts};
 use super::world::{Assumptions, Traced, Way, World, trace};
 use super::{Example, Side};
 use crate::calico::question::{Conntrack, Path};
+use crate::calico::settings;
 use crate::calico::trace::Trace as CalicoTrace;
 use crate::cilium::trace::Trace as CiliumTrace;
 use crate::lifeline::model::{Flow, Party, Ports, Traffic};
@@ -67,8 +68,9 @@ pub struct Passage {
     pub packet: Packet,
     /// Whether both CNIs let it by.
     pub passes: bool,
-    /// What Calico does with it.
-    pub calico: CalicoTrace,
+    /// What Calico does with it; absent where nothing of Calico's is in the snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calico: Option<CalicoTrace>,
     /// What Cilium does with it; absent where its host firewall is not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cilium: Option<CiliumTrace>,
@@ -81,7 +83,7 @@ pub fn probe(snapshot: &Snapshot, flow: &Flow, assumptions: &Assumptions) -> Pro
     let hosts = hosts(&world, &world);
     let doubts = doubt::doubts(None, &world, &[], assumptions);
     let mut probe = Probe { pairs: 0, dropped: 0, example: None, doubts };
-    let prober = Prober { world: &world, hosts: &hosts };
+    let prober = Prober { world: &world, hosts: &hosts, calico: has_calico(snapshot) };
     if flow.from == Party::Itself || flow.to == Party::Itself {
         let role = if flow.to == Party::Itself { Role::From } else { Role::To };
         for end in ends(&hosts, flow, role, false) {
@@ -97,23 +99,14 @@ pub fn probe(snapshot: &Snapshot, flow: &Flow, assumptions: &Assumptions) -> Pro
             }
             let here = from.place.on().is_some() && from.place.on() == to.place.on();
             match (from.place, to.place) {
-                // A node reaches itself over its loopback interface; what is behind its address does so as the node.
-                (Place::Node(_), Place::Node(_)) if here => {
-                    if is_alone(flow) {
-                        probe.take(prober.itself(&from, &flow.traffic));
-                    }
-                }
+                // What a node has to itself is no part of a flow; `Itself` says that it is meant.
+                (Place::Node(_), Place::Node(_)) if here => {}
                 (Place::Masqueraded(_), _) if here => {}
                 _ => probe.take(prober.pair(&from, to, here, &flow.traffic)),
             }
         }
     }
     probe
-}
-
-/// Whether both ends are the same node and nothing else.
-fn is_alone(flow: &Flow) -> bool {
-    matches!((&flow.from, &flow.to), (Party::Nodes(from), Party::Nodes(to)) if from.len() == 1 && from == to)
 }
 
 /// Nodes, pods or addresses as a party of a flow, by what a person calls them: the name of a node, `namespace/name` of a pod,
@@ -167,9 +160,17 @@ fn outside(snapshot: &Snapshot) -> Vec<IpNet> {
     free.map(IpNet::from).collect()
 }
 
+/// Whether there is an agent or an object of Calico's.
+pub(super) fn has_calico(snapshot: &Snapshot) -> bool {
+    let objects = || snapshot.objects.keys().any(|key| key.group.ends_with("projectcalico.org"));
+    settings::agent(snapshot).is_some() || objects()
+}
+
 struct Prober<'p> {
     world: &'p World,
     hosts: &'p Hosts,
+    /// Whether Calico is in the cluster.
+    calico: bool,
 }
 
 impl Prober<'_> {
@@ -196,7 +197,8 @@ impl Prober<'_> {
     fn itself(&self, end: &End, traffic: &[Traffic]) -> Option<Probed> {
         let Place::Node(index) = end.place else { return None };
         let host = self.hosts.all.get(index)?;
-        let known: Vec<IpAddr> = host.addresses.iter().chain(&host.interfaces.loopback.addresses).copied().collect();
+        let known = host.addresses.iter().chain(&host.interfaces.loopback.addresses).copied();
+        let known: Vec<IpAddr> = known.filter(|address| host.has(Family::of(*address))).collect();
         let own: IpSet = known.iter().copied().collect();
         let end = End { known, ..end.clone() };
         let packets = packets((&own, &end), (&own, &end), traffic);
@@ -206,7 +208,9 @@ impl Prober<'_> {
     }
 
     fn passage(&self, side: Side, way: &Way, packet: Packet) -> Passage {
-        let traces = trace(self.world, way, &packet);
+        let mut traces = trace(self.world, way, &packet);
+        // Felix's defaults hold where Felix is.
+        traces.retain(|trace| self.calico || !matches!(trace, Traced::Calico(_)));
         // Errors and answers of ICMP pass with the flow that they belong to, which Calico then asks no policy about.
         let with_flow = Conntrack::of(&packet) == Conntrack::Invalid;
         let passes = traces.iter().all(|trace| trace.passes() || (with_flow && matches!(trace, Traced::Calico(_))));
@@ -217,8 +221,6 @@ impl Prober<'_> {
                 Traced::Cilium(trace) => cilium = Some(trace),
             }
         }
-        // Calico is asked about every way.
-        let calico = calico.expect("a trace of Calico");
         Passage { side, node: way.node.to_string(), through: through(&way.calico), packet, passes, calico, cilium }
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::compare::free_of_policy;
 use super::ends::{End, Other, PeerKind, Place, Role, ends, ways};
 use super::hosts::{Hosts, hosts};
+use super::probe::has_calico;
 use super::world::{Asker, Assumptions, Way, World};
 use crate::lifeline::model::{Flow, Party, Traffic};
 use crate::net::{Cidr, Family};
@@ -76,7 +77,7 @@ pub fn reach(before: &Snapshot, after: &Snapshot, assumptions: &Assumptions) -> 
         roles: roles(&after.snapshot, &both),
         named: named(&before.snapshot, &after.snapshot),
         states: [Asker::new(&before), Asker::new(&after)],
-        sets: Sets::default(),
+        sets: Sets { calico: has_calico(&before.snapshot) || has_calico(&after.snapshot), ..Sets::default() },
         free: free_of_policy(),
         flows: Flows {
             joined: new.difference(&old).cloned().collect(),
@@ -130,6 +131,8 @@ struct Sets {
     all: Vec<PacketSet>,
     numbers: HashMap<PacketSet, usize>,
     known: HashMap<In, usize>,
+    /// Whether Calico is in one of the states: Felix's defaults hold where Felix is.
+    calico: bool,
 }
 
 impl Sets {
@@ -372,11 +375,12 @@ impl Between<'_> {
 
 fn ask(state: &mut Asker<'_>, sets: &mut Sets, way: &Way) -> Result<Answer, Exhausted> {
     let (calico, cilium) = state.ask(way)?;
+    let calico = if sets.calico { sets.held(&calico) } else { sets.number(PacketSet::all()) };
     let cilium = match cilium {
         Some(held) => sets.held(&held),
         None => sets.number(PacketSet::all()),
     };
-    Ok([sets.held(&calico), cilium])
+    Ok([calico, cilium])
 }
 
 /// Nodes by their role; those without one are workers.

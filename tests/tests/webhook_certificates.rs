@@ -245,7 +245,7 @@ impl Replica {
             }),
             ..Pace::default()
         };
-        let source = Source::Own(Own::new(client, NAMESPACE, lifetimes));
+        let source = Source::Own(Box::new(Own::new(client, NAMESPACE, lifetimes)));
         let resolver = certificates::start(source, pace, readiness.clone(), Arc::clone(&metrics), stop.clone());
         let tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?

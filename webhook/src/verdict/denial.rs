@@ -20,8 +20,8 @@ pub(super) fn code(cut: &Cut) -> String {
 }
 
 /// In the place of a repair that is longer than a message may be.
-const TOO_LONG: &str = "repair: there is one, too long for this message; it is the last of details.causes (kubectl -v=10), and \
-                        in the audit log; or leave this change out";
+const TOO_LONG: &str = "repair: there is one, too long for this message; it is the last of details.causes (kubectl -v=10); \
+                        or leave this change out";
 
 /// What is said to whoever is refused; none if nobody is.
 pub(super) fn denial(sorted: &Sorted<'_>, change: &Change<'_>) -> Option<Denial> {

@@ -19,6 +19,19 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// A port may be taken between finding it free and using it.
 const ATTEMPTS: u32 = 3;
 
+const AUDIT_LOG: &str = "audit.log";
+const AUDIT_POLICY: &str = r#"{
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"], "resources": [
+            {"group": "projectcalico.org"}, {"group": "crd.projectcalico.org"}, {"group": "cilium.io"}
+        ]},
+        {"level": "None"}
+    ]
+}"#;
+
 /// A running control plane, with nothing in it but what the API server makes itself and the CRDs asked for.
 ///
 /// The admission plugin ServiceAccount is off, so that Pods need no token; RBAC is on. Dropping the cluster ends its
@@ -151,6 +164,12 @@ impl Cluster {
         write_kubeconfig(&self.scratch, &self.url, user, &identity, self.keys.authority.pem())
     }
 
+    /// The audit log, a JSON event a line, of requests to the groups of the CRDs.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.scratch.path().join(AUDIT_LOG)
+    }
+
     /// The process ids of the servers.
     #[must_use]
     pub fn process_ids(&self) -> [u32; 2] {
@@ -188,11 +207,13 @@ fn apiserver_command(scratch: &Scratch, keys: &Keys, store: &str, port: u16) -> 
         ("proxy-client-key-file", "front-proxy.key", &proxy.key),
         ("service-account-signing-key-file", "tokens.key", &signer),
         ("service-account-key-file", "tokens.pub", &verifier),
+        ("audit-policy-file", "audit.json", AUDIT_POLICY),
     ];
     let mut command = Command::new(program(Program::KubeApiserver)?);
     for (flag, name, content) in files {
         command.arg(format!("--{flag}={}", scratch.write(name, content)?.display()));
     }
+    command.arg(format!("--audit-log-path={}", scratch.path().join(AUDIT_LOG).display()));
     command.arg(format!("--etcd-servers={store}")).arg(format!("--secure-port={port}")).args([
         "--bind-address=127.0.0.1",
         // Given, because otherwise a machine without a default route could not start it.

@@ -77,6 +77,30 @@ impl Kubectl {
         .doing(|| "run kubectl".to_owned())
     }
 
+    /// Runs a line of shell in which `kubectl` is this one, as a user pastes it.
+    ///
+    /// # Errors
+    /// When bash cannot be started. That the line fails is no error here.
+    pub fn shell(&self, line: &str) -> Result<Output> {
+        let own = self.program.parent().map(std::path::Path::to_path_buf);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(own.into_iter().chain(std::env::split_paths(&path))).unwrap_or(path);
+        let output = Command::new("bash")
+            .args(["-o", "pipefail", "-c", line])
+            .env("PATH", path)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECACHEDIR", &self.cache)
+            .env("KUBERC", "off")
+            .stdin(Stdio::null())
+            .output()
+            .doing(|| "run bash".to_owned())?;
+        Ok(Output {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            status: output.status,
+        })
+    }
+
     /// Runs kubectl and returns its standard output.
     ///
     /// # Errors

@@ -122,7 +122,7 @@ async fn guard(args: &Args) -> Result<(), Failure> {
     let (readiness, metrics, stop) = (Readiness::default(), Arc::new(Metrics::default()), CancellationToken::new());
     let source = match (args.certificates, &args.certificate, &args.key) {
         (Certificates::Files, Some(certificate), Some(key)) => Source::Files(Files::new(certificate, key)),
-        _ => Source::Own(Own::new(client.clone(), &args.namespace, Lifetimes::default())),
+        _ => Source::Own(Box::new(Own::new(client.clone(), &args.namespace, Lifetimes::default()))),
     };
     let certificate =
         certificates::start(source, Pace::default(), readiness.clone(), Arc::clone(&metrics), stop.clone());

@@ -22,6 +22,11 @@ impl Readiness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
     }
 
+    /// What a part said last.
+    pub fn get(&self, part: &str) -> Option<Result<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(part).cloned()
+    }
+
     /// Whether every part is in order.
     pub fn is_ready(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().all(Result::is_ok)

@@ -33,6 +33,9 @@ use crate::verdict::Decision;
 pub const BODY: usize = 8 << 20;
 /// Bodies held at a time, in KiB.
 const IN_FLIGHT: usize = 16 << 10;
+/// Reviews that are judged at a time. Most of the time a judge waits for the API server; those that wait together share
+/// what it answers, and what they work out by themselves they do one after another.
+const THREADS: usize = 16;
 /// Longest time a review takes.
 const LONGEST: Duration = Duration::from_secs(4);
 /// The API server rounds the time it still has up to whole seconds, and the answer has to travel.
@@ -76,9 +79,8 @@ struct Shared {
 
 /// The route.
 pub fn router(judge: Arc<dyn Judge>, metrics: Arc<Metrics>) -> Router {
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let shared =
-        Shared { judge, metrics, in_flight: Semaphore::new(IN_FLIGHT), threads: Arc::new(Semaphore::new(threads)) };
+        Shared { judge, metrics, in_flight: Semaphore::new(IN_FLIGHT), threads: Arc::new(Semaphore::new(THREADS)) };
     Router::new().route("/validate", post(validate)).layer(DefaultBodyLimit::disable()).with_state(Arc::new(shared))
 }
 

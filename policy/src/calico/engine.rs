@@ -89,6 +89,7 @@ struct Place {
     own: Option<usize>,
     wildcard: Option<usize>,
     workload: bool,
+    /// Only in eBPF mode.
     programs: bool,
 }
 
@@ -251,7 +252,7 @@ impl Engine {
             own: owners.own.map(&number),
             wildcard: owners.wildcard.map(&number),
             workload: settings.is_workload(&interface.name),
-            programs: settings.has_programs(&interface.name),
+            programs: settings.dataplane.value == Dataplane::Bpf && settings.has_programs(&interface.name),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::lab;
 use crate::random::{Random, change, lifelines, state};
 
 /// Sequences of changes.
-const SEQUENCES: u64 = 120;
+const SEQUENCES: u64 = 40;
 /// Changes in each.
 const STEPS: usize = 6;
 
@@ -86,7 +86,7 @@ fn a_warm_judge_judges_as_a_cold_one() {
             }
         }
     }
-    assert!(judged > 300, "{judged}");
+    assert!(judged > 100, "{judged}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 /// Passes connections on.
-pub struct Proxy {
+pub(super) struct Proxy {
     own: SocketAddr,
     target: String,
     cut: Mutex<CancellationToken>,
@@ -17,7 +17,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// To an address such as `https://127.0.0.1:6443`.
-    pub async fn start(url: &str) -> io::Result<Self> {
+    pub(super) async fn start(url: &str) -> io::Result<Self> {
         let target = url.trim_start_matches("https://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let proxy = Self { own: listener.local_addr()?, target, cut: Mutex::default() };
@@ -25,17 +25,17 @@ impl Proxy {
         Ok(proxy)
     }
 
-    pub fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("https://{}", self.own)
     }
 
     /// Ends all connections, and takes no more.
-    pub fn cut(&self) {
+    pub(super) fn cut(&self) {
         self.cut.lock().unwrap_or_else(PoisonError::into_inner).cancel();
     }
 
     /// Takes connections again.
-    pub async fn mend(&self) -> io::Result<()> {
+    pub(super) async fn mend(&self) -> io::Result<()> {
         *self.cut.lock().unwrap_or_else(PoisonError::into_inner) = CancellationToken::new();
         self.serve(TcpListener::bind(self.own).await?);
         Ok(())

@@ -106,7 +106,7 @@ impl std::fmt::Debug for Pace {
 #[derive(Debug)]
 pub enum Source {
     /// Authorities of our own, which the replicas share.
-    Own(Own),
+    Own(Box<Own>),
     /// Files that somebody else renews.
     Files(Files),
 }

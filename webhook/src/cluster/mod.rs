@@ -112,6 +112,11 @@ pub fn run(
         events,
     };
     tasks.spawn(audit.run(stop.clone()));
+    let tested = self_test::once(Arc::clone(&store), config.clone(), options.clone(), readiness.clone());
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        let _ = stopped.run_until_cancelled(tested).await;
+    });
     let cell: Arc<dyn ledger::cell::Cell> = match &options.ledger {
         Some(name) => Arc::new(ledger::config_map::Shared::new(client.clone(), &options.namespace, name)),
         None => Arc::new(ledger::cell::Memory::default()),

@@ -10,6 +10,7 @@ use policy::lifeline::detect::{Detected, detect};
 use policy::lifeline::judge::{Assumptions, Change, Cni, Judgement, Verdict, decide};
 use policy::snapshot::{Key, Manifest, Snapshot};
 use serde_json::{Value, json};
+use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,9 @@ use crate::health::Readiness;
 
 /// How long everything may take to be read.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Part of readiness.
+const PART: &str = "self-test";
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +50,26 @@ pub async fn self_test(client: &Client, options: &Options) -> Report {
     // That it ends is all that is wanted of it.
     let _ = follow.await;
     report
+}
+
+/// Says in the readiness, once everything has been read, whether a lock-out would be refused.
+pub(super) async fn once(store: Arc<Store>, config: Receiver<Arc<Config>>, options: Options, readiness: Readiness) {
+    readiness.set(PART, Err("it waits for the caches".to_owned()));
+    while store.view().is_err() {
+        sleep(Duration::from_millis(250)).await;
+    }
+    let config = Arc::clone(&config.borrow());
+    let judged = tokio::task::spawn_blocking(move || lock_outs(&store.snapshot(), &config, &options)).await;
+    let state = match judged {
+        Ok(judgements) => {
+            let told: Vec<String> =
+                judgements.into_iter().map(|(cni, judgement)| format!("{cni}: {}", told(judgement).0)).collect();
+            // A cluster that this knows too little of is guarded as well as it can be.
+            Ok(if told.is_empty() { "no CNI that is guarded was found".to_owned() } else { told.join("; ") })
+        }
+        Err(error) => Err(format!("it failed: {error}")),
+    };
+    readiness.set(PART, state);
 }
 
 /// Whether everything has been tried, and something may not be read.

@@ -410,7 +410,8 @@ mod tests {
         let of = |namespace: &str| ROWS.iter().find(|row| row.kind == "ConfigMap" && row.namespace == Some(namespace));
         let names = HashSet::from([("kube-system".to_owned(), "kube-proxy".to_owned())]);
         store.retain(of("kube-system").expect("in the table"), &names);
-        store.retain(&ROWS[row("Tier")], &HashSet::new());
+        let tiers = ROWS.iter().find(|row| row.kind == "Tier" && row.group == "projectcalico.org");
+        store.retain(tiers.expect("in the table"), &HashSet::new());
         let snapshot = store.view().expect("ready").snapshot;
         let maps: Vec<_> = snapshot.cluster.config_maps.iter().map(|map| map.name.as_str()).collect();
         assert_eq!((maps, snapshot.objects.len()), (vec!["cluster-info", "kube-proxy"], 0));

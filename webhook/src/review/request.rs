@@ -196,7 +196,8 @@ impl<'r> Request<'r> {
         let metadata = &value["metadata"];
         let text = |name: &str| metadata[name].as_str().filter(|text| !text.is_empty());
         // Before the API server has made a name, the prefix stands for it: it sorts where the name is going to.
-        let name = text("name").or_else(|| text("generateName")).or((!self.name.is_empty()).then_some(&*self.name));
+        let asked = || (!self.name.is_empty()).then_some(&*self.name);
+        let name = text("name").or_else(|| text("generateName")).or_else(asked);
         let name = name.ok_or_else(|| content("metadata.name is absent".to_owned()))?.to_owned();
         let namespace = text("namespace").unwrap_or(&self.namespace).to_owned();
         let key = Key { group: self.kind.group.to_string(), kind: self.kind.kind.to_string(), namespace, name };

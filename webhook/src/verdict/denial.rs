@@ -20,7 +20,7 @@ pub(super) fn code(cut: &Cut) -> String {
 }
 
 /// In the place of a repair that is longer than a message may be.
-const TOO_LONG: &str = "repair: there is one, too long for this message; it is the last of details.causes (kubectl -v=8), and \
+const TOO_LONG: &str = "repair: there is one, too long for this message; it is the last of details.causes (kubectl -v=10), and \
                         in the audit log; or leave this change out";
 
 /// What is said to whoever is refused; none if nobody is.

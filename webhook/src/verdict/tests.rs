@@ -217,3 +217,16 @@ fn a_denial_fits_and_has_no_half_commands() {
     assert!(!text.contains('\'') && text.contains("too long for this message"), "{text}");
     assert!(text.chars().all(|it| it == '\n' || !it.is_control()));
 }
+
+#[test]
+fn a_state_made_from_another_judges_like_one_made_from_nothing() {
+    let deny = gnp("deny-all", &json!({"types": ["Ingress"], "ingress": []}));
+    let open = state(&[NODES, CALICO], "");
+    assert_eq!(ask(&open, None, Some(&deny)).answer.denial, None);
+    let closed = state(&[NODES, CALICO, AUTOMATIC], "");
+    let made = open.with(closed.snapshot());
+    assert!(ask(&made, None, Some(&deny)).answer.denial.is_some());
+    let empty = made.with(&Snapshot::default());
+    assert_eq!(ask(&empty, None, Some(&deny)).answer.denial, None);
+    assert!(ask(&empty.with(closed.snapshot()), None, Some(&deny)).answer.denial.is_some());
+}

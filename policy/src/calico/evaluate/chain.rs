@@ -63,6 +63,20 @@ impl<'s> Chain<'s> {
     /// How each packet leaves the chain; unlabelled where it decides nothing. `invalid` are the packets that connection
     /// tracking calls so.
     pub(super) fn region(&self, builder: &mut Builder<'s>, invalid: Region) -> Region {
+        if builder.translated.is_some() {
+            return self.whole(builder, invalid);
+        }
+        let settings = std::ptr::from_ref(self.settings).addr();
+        let key = (builder.frame, self.lists.id, self.side, self.kind, settings, invalid);
+        if let Some(known) = builder.kept.chains.get(&key) {
+            return *known;
+        }
+        let region = self.whole(builder, invalid);
+        builder.kept.chains.insert(key, region);
+        region
+    }
+
+    fn whole(&self, builder: &mut Builder<'s>, invalid: Region) -> Region {
         let rest = match self.kind {
             Kind::Local => self.profiles(builder),
             Kind::Routed if !self.is_present() => Space::everywhere(ACCEPTED),
@@ -81,20 +95,7 @@ impl<'s> Chain<'s> {
     }
 
     /// The tiers, with what follows them.
-    pub(super) fn tiers(&self, builder: &mut Builder<'s>, rest: Region) -> Region {
-        if builder.translated.is_some() {
-            return self.fold(builder, rest);
-        }
-        let key = (builder.frame, self.lists.id, self.side, self.kind, rest);
-        if let Some(known) = builder.kept.folded.get(&key) {
-            return *known;
-        }
-        let region = self.fold(builder, rest);
-        builder.kept.folded.insert(key, region);
-        region
-    }
-
-    fn fold(&self, builder: &mut Builder<'s>, mut rest: Region) -> Region {
+    pub(super) fn tiers(&self, builder: &mut Builder<'s>, mut rest: Region) -> Region {
         for (tier, policies) in self.state.tiers.iter().zip(&self.lists.tiers).rev() {
             let enforced = policies.iter().filter(|policy| !policy.staged && self.concerns(policy));
             let mut regions = Vec::new();

@@ -35,10 +35,14 @@ pub(in crate::calico) struct Kept {
     decided: HashMap<(usize, Side), Decided>,
     /// Members of sets within the families of a rule. Equal lists are one list, which the space then builds once.
     addresses: HashMap<(usize, Families), (Arc<AddressSet>, IpSet)>,
-    /// Tiers with what follows them, by the frame, the number of the policies, and what the chain is.
-    pub(super) folded: HashMap<(usize, usize, Side, Kind, Region), Region>,
+    /// Whole chains, not those built for a translation.
+    pub(super) chains: HashMap<ChainKey, Region>,
     pub(super) joins: Joins,
 }
+
+/// The frame of a state, a number of policies and profiles there, what the chain is, the place of its settings, which live
+/// as long as the frame does, and the packets that are invalid.
+type ChainKey = (usize, usize, Side, Kind, usize, Region);
 
 struct Decided {
     _rules: Rules,
@@ -74,7 +78,7 @@ impl Rules {
 impl Kept {
     /// How many entries it has.
     pub(in crate::calico) fn len(&self) -> usize {
-        self.decided.len() + self.addresses.len() + self.folded.len() + self.joins.len()
+        self.decided.len() + self.addresses.len() + self.chains.len() + self.joins.len()
     }
 }
 

@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::ends::{End, Other, PeerKind, Place as On, Role, ends, every_way, itself, ways};
+use super::ground::Ground;
 use super::hosts::Hosts;
 use super::loss::{Ends, Found, Loss};
-use super::sieve::{Classes, Sieve};
+use super::sieve::Sieve;
 use super::traffic::{loopback, regions_of};
 use super::world::{Answer, Asker, Way, World};
 use crate::calico::question::{ICMP_NEW, ICMPV6_NEW, ICMPV6_UNTRACKED};
@@ -29,21 +30,23 @@ const MOST_LINES: usize = 100_000;
 /// What a comparison finds.
 pub(super) struct Compared {
     pub(super) losses: Vec<Loss>,
-    /// Whether no packet at all is lost on any way past any node.
+    /// Whether no packet at all is lost on any way past any node, where that was asked for.
     pub(super) nothing_lost: bool,
 }
 
-/// Compares two states.
+/// Compares two states. `whole` asks whether anything at all is lost.
 pub(super) fn compare(
     before: &World,
     after: &World,
-    (hosts, classes): (&Hosts, &Classes),
+    ground: &Ground,
     lifelines: &[Lifeline],
+    whole: bool,
 ) -> Result<Compared, Exhausted> {
+    let Ground { hosts, classes, reach } = ground;
     let mut space = Space::with_budget(BUDGET);
     let free = free(&mut space);
     let sieve = if hosts.fresh.is_empty() {
-        Some(Sieve::new(&mut space, free, before, after, hosts, classes)?)
+        Some(Sieve::new(&mut space, free, before, after, hosts, classes, reach)?)
     } else {
         // Addresses that are new count as having passed wherever they go.
         None
@@ -61,12 +64,17 @@ pub(super) fn compare(
     let mut losses = Vec::new();
     for (index, lifeline) in lifelines.iter().enumerate() {
         let mut found = Found::default();
-        for flow in &lifeline.flows {
+        for (number, flow) in lifeline.flows.iter().enumerate() {
+            if let Some(sieve) = &comparison.sieve
+                && !sieve.holds(&mut comparison.space, flow, (index, number))?
+            {
+                continue;
+            }
             comparison.flow(flow, &mut found)?;
         }
         losses.extend(found.into_losses(index));
     }
-    let nothing_lost = losses.is_empty() && comparison.loses_nothing()?;
+    let nothing_lost = whole && losses.is_empty() && comparison.loses_nothing()?;
     comparison.space.check()?;
     Ok(Compared { losses, nothing_lost })
 }
@@ -115,9 +123,6 @@ struct Comparison<'c> {
 
 impl Comparison<'_> {
     fn flow(&mut self, flow: &Flow, found: &mut Found) -> Result<(), Exhausted> {
-        if self.sieve.as_ref().is_some_and(|sieve| !sieve.holds(&mut self.space, flow)) {
-            return Ok(());
-        }
         let traffic = regions_of(&mut self.space, &flow.traffic);
         if flow.to == Party::Itself || flow.from == Party::Itself {
             return self.itself(flow, traffic, found);

@@ -111,21 +111,27 @@ pub(super) fn ends(hosts: &Hosts, flow: &Flow, role: Role, masquerade: bool) -> 
     }
 }
 
+/// Who is at an end of a flow.
+pub(super) fn party(flow: &Flow, role: Role) -> &Party {
+    if role == Role::From { &flow.from } else { &flow.to }
+}
+
 /// Every address that an end of a flow may have, and maybe more.
 pub(super) fn reach(hosts: &Hosts, flow: &Flow, role: Role) -> IpSet {
-    let party = if role == Role::From { &flow.from } else { &flow.to };
     let of_nodes = |every: &dyn Fn(&Host) -> bool| {
         let named = hosts.all.iter().filter(|host| every(host));
         let own = named.flat_map(|host| host.addresses.iter().chain(&host.tunnels).chain(&host.external));
-        own.copied().map(IpNet::from).chain([net("fe80::/10")]).collect::<IpSet>()
+        let always = ["fe80::/10", "127.0.0.0/8", "::1/128"].map(net);
+        own.copied().map(IpNet::from).chain(always).collect::<IpSet>()
     };
-    match party {
+    match party(flow, role) {
         Party::Nodes(names) => of_nodes(&|host| names.contains(host.name.as_ref())),
         Party::Addresses { nets, .. } => {
             let nets: IpSet = nets.iter().copied().collect();
             let behind = role == Role::From && hosts.masquerade;
             if behind { nets.union(&of_nodes(&|_| true)) } else { nets }
         }
+        // A node has every address that the other end has, as both are one.
         Party::Itself => IpSet::all(),
     }
 }

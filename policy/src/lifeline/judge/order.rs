@@ -4,15 +4,15 @@ use std::collections::HashSet;
 
 use super::{Change, ChangeError, Judge};
 
-/// States that a search may judge.
-const MOST_STATES: usize = 200;
+/// States that a search may judge at the least, and at the most.
+const STATES: (usize, usize) = (16, 200);
 
 /// Searches for one, trying first what commonly goes first: what others refer to, then allows, then what closes; and
 /// deletions last.
 pub(super) fn find(base: &Judge<'_>, changes: &[Change]) -> Result<Option<Vec<usize>>, ChangeError> {
     let mut common: Vec<usize> = (0..changes.len()).collect();
     common.sort_by_key(|index| rank(&changes[*index]));
-    let mut search = Search { base, changes, common, judged: 0, bad: HashSet::new() };
+    let mut search = Search { base, changes, common, left: base.tries(STATES), bad: HashSet::new() };
     let mut taken = Vec::new();
     Ok(search.extend(&mut taken)?.then_some(taken))
 }
@@ -21,7 +21,8 @@ struct Search<'s, 'b> {
     base: &'s Judge<'b>,
     changes: &'s [Change],
     common: Vec<usize>,
-    judged: usize,
+    /// States that it may still judge.
+    left: usize,
     /// Sets of changes, sorted, after which something is cut or no way leads on.
     bad: HashSet<Vec<usize>>,
 }
@@ -42,10 +43,8 @@ impl Search<'_, '_> {
             let mut set = taken.clone();
             set.sort_unstable();
             if !self.bad.contains(&set) {
-                if self.judged >= MOST_STATES {
-                    return Ok(false);
-                }
-                self.judged += 1;
+                let Some(left) = self.left.checked_sub(1) else { return Ok(false) };
+                self.left = left;
                 let some: Vec<Change> = taken.iter().map(|index| self.changes[*index].clone()).collect();
                 // A deletion of what a later change brings about is no step at all.
                 let safe = self.base.outcome(&some).is_ok_and(|outcome| !outcome.is_bad());

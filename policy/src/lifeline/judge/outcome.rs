@@ -13,8 +13,8 @@ use crate::snapshot::Key;
 /// What changes are held against.
 pub(super) struct Before<'b> {
     pub(super) world: &'b World,
-    /// Its nodes, where they are known.
-    pub(super) ground: Option<&'b Ground>,
+    /// Its nodes, where they are known, and the lifelines between them.
+    pub(super) ground: Option<(&'b Ground, &'b Arc<Detected>)>,
     /// What stops agents in it.
     pub(super) stops: &'b BTreeSet<Stop>,
 }
@@ -42,12 +42,17 @@ impl Outcome {
         let Before { world: before, ground, stops: known } = *before;
         let mut doubts = doubt::doubts(Some(before).filter(|_| !alone), &world, changes, assumptions);
         let stops = doubt::stops(&world).difference(known).cloned().collect();
-        let ground = ground.map_or_else(|| Ground::new(before, &world), |ground| ground.after(before, &world));
-        let compared = compare::compare(before, &world, (&ground.hosts, &ground.classes), &detected.lifelines);
+        let lifelines = &detected.lifelines;
+        let ground = match ground {
+            Some((ground, known)) => ground.after(before, &world, lifelines, Arc::ptr_eq(known, &detected)),
+            None => Ground::new(before, &world, lifelines),
+        };
+        let lacking: Vec<Doubt> = doubt::missing(&detected.missing).collect();
+        let compared = compare::compare(before, &world, &ground, lifelines, !lacking.is_empty());
         let losses = match compared {
             Ok(Compared { losses, nothing_lost }) => {
                 // Where nothing is lost at all, it does not matter who would have needed it.
-                doubts.extend(doubt::missing(&detected.missing).filter(|_| !nothing_lost));
+                doubts.extend(lacking.into_iter().filter(|_| !nothing_lost));
                 losses
             }
             Err(_) => {

@@ -85,7 +85,7 @@ pub fn reach(before: &Snapshot, after: &Snapshot, assumptions: &Assumptions) -> 
             lines: Vec::new(),
         },
     };
-    comparison.run(both)?;
+    comparison.run(&both)?;
     let mut flows = comparison.flows;
     flows.lines.sort();
     Ok(flows)
@@ -162,7 +162,7 @@ impl Sets {
 type Answers = Vec<[Answer; 2]>;
 
 impl Comparison<'_> {
-    fn run(&mut self, both: BTreeSet<String>) -> Result<(), Exhausted> {
+    fn run(&mut self, both: &BTreeSet<String>) -> Result<(), Exhausted> {
         let everybody = Party::Nodes(Arc::new(both.clone()));
         let flow = Flow { from: everybody.clone(), to: everybody, traffic: vec![Traffic::ANY] };
         let nodes = ends(self.hosts, &flow, Role::From, false);

@@ -1,15 +1,19 @@
 //! Which flows may lose packets at all: asked of one node of each class, before any pair of ends is looked at.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::ends::{Role, every_way, reach};
+use super::ends::{Role, every_way, party, reach};
 use super::hosts::Hosts;
 use super::traffic::regions_of;
 use super::world::World;
 use crate::calico::engine::NodeClass;
+use crate::calico::question::Path as CalicoPath;
 use crate::cilium::question::{Layer, Path, Question};
-use crate::lifeline::model::{Flow, Party};
-use crate::packet::{Cube, Direction, Exhausted, Held, Region, Space};
+use crate::lifeline::model::{Flow, Lifeline, Party};
+use crate::packet::{Cube, Direction, Exhausted, Held, IpSet, Place, Region, Space};
+
+/// Lines of what is lost that are held against the ends of a flow one by one.
+const MOST_CUBES: usize = 64;
 
 /// Nodes that no policy tells apart, by their indices.
 #[derive(Debug)]
@@ -55,10 +59,34 @@ impl Classes {
     }
 }
 
+/// Every address that the ends of flows may have, and maybe more: of those that send, and of those that get it. In the order
+/// of lifelines and their flows.
+#[derive(Debug)]
+pub(super) struct Reach(Vec<Vec<[IpSet; 2]>>);
+
+impl Reach {
+    pub(super) fn new(hosts: &Hosts, lifelines: &[Lifeline]) -> Self {
+        let mut nodes: HashMap<&BTreeSet<String>, IpSet> = HashMap::new();
+        let mut of = |flow, role| match party(flow, role) {
+            Party::Nodes(names) => nodes.entry(names).or_insert_with(|| reach(hosts, flow, role)).clone(),
+            Party::Addresses { .. } | Party::Itself => reach(hosts, flow, role),
+        };
+        let mut all = Vec::new();
+        for lifeline in lifelines {
+            let flows = lifeline.flows.iter().map(|flow| [Role::From, Role::To].map(|role| of(flow, role)));
+            all.push(flows.collect());
+        }
+        Self(all)
+    }
+}
+
 /// What is lost on any node. More than that where Cilium is told apart by class only, and never less.
 pub(super) struct Sieve<'h> {
-    hosts: &'h Hosts,
+    reach: &'h Reach,
+    /// On the ways between nodes and others.
     lost: Region,
+    /// On the way of a node to itself.
+    inside: Region,
     /// Whether a node loses anything.
     losing: Vec<bool>,
 }
@@ -69,33 +97,24 @@ impl<'h> Sieve<'h> {
         free: Region,
         before: &World,
         after: &World,
-        hosts: &'h Hosts,
+        hosts: &Hosts,
         classes: &Classes,
+        reach: &'h Reach,
     ) -> Result<Self, Exhausted> {
         let mut losing = vec![false; hosts.all.len()];
-        let mut found: HashMap<_, Region> = HashMap::new();
-        let mut all = Vec::new();
-        let mut lose = |space: &mut Space, then: &Held, now: &Held, calico: bool| -> Result<bool, Exhausted> {
-            if then == now {
-                return Ok(false);
-            }
-            let key = (then.place(), now.place());
-            if let Some(known) = found.get(&key) {
-                return Ok(*known != Space::EMPTY);
-            }
-            let region = space.load(&then.difference(now)?.set());
-            let region = if calico { space.without(region, free) } else { region };
-            found.insert(key, region);
-            all.push((region, then.clone(), now.clone()));
-            Ok(region != Space::EMPTY)
-        };
+        let mut differences = Differences::default();
+        let (mut lost, mut inside) = (Vec::new(), Vec::new());
         for class in &classes.0 {
             let Some(host) = class.first().map(|index| &hosts.all[*index]) else { continue };
             let mut loses = false;
             for way in every_way(host) {
                 let question = way.question();
                 let (then, now) = (before.calico.evaluate(&question)?, after.calico.evaluate(&question)?);
-                loses |= lose(space, &then, &now, true)?;
+                let region = differences.of(space, then, now)?;
+                let region = space.without(region, free);
+                loses |= region != Space::EMPTY;
+                let all = if matches!(way.calico, CalicoPath::Local(_)) { &mut inside } else { &mut lost };
+                all.push(region);
             }
             if firewall(after) {
                 let alike = after.cilium.has_datapath_of(&before.cilium);
@@ -107,7 +126,9 @@ impl<'h> Sieve<'h> {
                         } else {
                             (before.cilium.evaluate(&question)?.packets, after.cilium.evaluate(&question)?.packets)
                         };
-                        loses |= lose(space, &then, &now, false)?;
+                        let region = differences.of(space, then, now)?;
+                        loses |= region != Space::EMPTY;
+                        lost.push(region);
                     }
                 }
             }
@@ -115,14 +136,17 @@ impl<'h> Sieve<'h> {
                 class.iter().for_each(|index| losing[*index] = true);
             }
         }
-        let regions: Vec<Region> = all.iter().map(|(region, _, _)| *region).collect();
-        let lost = space.first_match(&regions);
-        Ok(Self { hosts, lost, losing })
+        let [lost, inside] = [lost, inside].map(|mut regions| {
+            regions.sort_unstable();
+            regions.dedup();
+            space.first_match(&regions)
+        });
+        Ok(Self { reach, lost, inside, losing })
     }
 
     /// Whether nothing is lost anywhere.
     pub(super) fn is_empty(&self) -> bool {
-        self.lost == Space::EMPTY
+        self.lost == Space::EMPTY && self.inside == Space::EMPTY
     }
 
     /// Whether a node, by its index, may lose anything.
@@ -130,16 +154,46 @@ impl<'h> Sieve<'h> {
         self.losing[index]
     }
 
-    /// Whether a flow may lose packets.
-    pub(super) fn holds(&self, space: &mut Space, flow: &Flow) -> bool {
+    /// Whether a flow may lose packets, given its place among the lifelines.
+    pub(super) fn holds(&self, space: &mut Space, flow: &Flow, place: (usize, usize)) -> Result<bool, Exhausted> {
+        let itself = flow.from == Party::Itself || flow.to == Party::Itself;
         let traffic = regions_of(space, &flow.traffic);
-        let lost = space.within(self.lost, traffic);
-        if lost == Space::EMPTY || flow.from == Party::Itself || flow.to == Party::Itself {
-            return lost != Space::EMPTY;
+        let lost = space.within(if itself { self.inside } else { self.lost }, traffic);
+        if lost == Space::EMPTY {
+            return Ok(false);
         }
-        let [source, destination] = [Role::From, Role::To].map(|role| reach(self.hosts, flow, role));
-        let pairs = space.cube(&Cube { source, destination, ..Cube::any() }, 1);
-        space.within(pairs, lost) != Space::EMPTY
+        let [source, destination] = &self.reach.0[place.0][place.1];
+        let cubes = space.store(lost)?.cubes(MOST_CUBES);
+        if cubes.len() < MOST_CUBES {
+            return Ok(cubes.iter().any(|cube| cube.source.meets(source) && cube.destination.meets(destination)));
+        }
+        let pairs = Cube { source: source.clone(), destination: destination.clone(), ..Cube::any() };
+        let pairs = space.cube(&pairs, 1);
+        Ok(space.within(pairs, lost) != Space::EMPTY)
+    }
+}
+
+/// What passed before and does not after, each pair of answers once.
+#[derive(Default)]
+struct Differences {
+    known: HashMap<(Place, Place), Region>,
+    /// Keeps the places of answers from being used again.
+    held: Vec<[Held; 2]>,
+}
+
+impl Differences {
+    fn of(&mut self, space: &mut Space, then: Held, now: Held) -> Result<Region, Exhausted> {
+        if then.place() == now.place() {
+            return Ok(Space::EMPTY);
+        }
+        let key = (then.place(), now.place());
+        if let Some(known) = self.known.get(&key) {
+            return Ok(*known);
+        }
+        let region = space.load(&then.difference(&now)?.set());
+        self.known.insert(key, region);
+        self.held.push([then, now]);
+        Ok(region)
     }
 }
 

@@ -13,6 +13,9 @@ use crate::lifeline::model::Lifeline;
 use crate::lifeline::repair::repair;
 use crate::snapshot::Snapshot;
 
+/// Judgements of one node each that one search may take.
+const MOST_WORK: usize = 20_000;
+
 /// A state that is kept warm: compiled for both CNIs, its lifelines detected, its nodes known. Changes are judged against it
 /// at the cost of what they change, by many threads at once; the state after a change is made of it at the same cost.
 ///
@@ -71,8 +74,10 @@ impl<'d> Judge<'d> {
         let detected = if same { Arc::clone(&self.detected) } else { Arc::new((self.detect)(snapshot)) };
         let (detect, assumptions) = (Arc::clone(&self.detect), Arc::clone(&self.assumptions));
         let next = Self::of(self.world.with(snapshot), detected, detect, assumptions);
-        let ground = self.ground.get().and_then(|ground| ground.next(&self.world, &next.world));
-        Self { ground: Arc::new(ground.map_or_else(OnceLock::new, OnceLock::from)), ..next }
+        if same && Ground::stays(&self.world, &next.world) {
+            return Self { ground: Arc::clone(&self.ground), ..next };
+        }
+        next
     }
 
     /// The judge of the state after changes.
@@ -113,6 +118,11 @@ impl<'d> Judge<'d> {
         outcome.into_judgement(cuts)
     }
 
+    /// How many judgements a search may take, between the given bounds. What one costs grows with the nodes.
+    pub(in crate::lifeline) fn tries(&self, (least, most): (usize, usize)) -> usize {
+        (MOST_WORK / self.world.snapshot.cluster.nodes.len().max(1)).clamp(least, most)
+    }
+
     /// Judges changes as a whole.
     pub(in crate::lifeline) fn outcome(&self, changes: &[Change]) -> Result<Outcome, ChangeError> {
         let snapshot = apply(&self.world.snapshot, changes)?;
@@ -123,8 +133,8 @@ impl<'d> Judge<'d> {
         } else {
             Arc::clone(&self.detected)
         };
-        let ground = self.ground.get_or_init(|| Ground::new(&self.world, &self.world));
-        let before = Before { world: &self.world, ground: Some(ground), stops: &self.stops };
+        let ground = self.ground.get_or_init(|| Ground::new(&self.world, &self.world, &self.detected.lifelines));
+        let before = Before { world: &self.world, ground: Some((ground, &self.detected)), stops: &self.stops };
         Ok(Outcome::of(&before, false, world, changes, detected, &self.assumptions))
     }
 

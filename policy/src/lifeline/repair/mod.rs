@@ -26,8 +26,6 @@ const MOST_LINES: usize = 12;
 /// Changes that are tried without one of them, and differences that are tried taken back.
 const MOST_TRIES: usize = 16;
 
-/// Judgements of one node each that one search may take: what it costs grows with the nodes.
-const MOST_WORK: usize = 20_000;
 /// Judgements that a search may take at the least, and at the most.
 const JUDGEMENTS: (usize, usize) = (8, 64);
 
@@ -79,9 +77,7 @@ pub(in crate::lifeline) fn repair(
     changes: &[Change],
     outcome: &Outcome,
 ) -> Result<Option<Repair>, ChangeError> {
-    let (least, most) = JUDGEMENTS;
-    let nodes = judge.snapshot().cluster.nodes.len().max(1);
-    let base = &Base { judge, left: Cell::new((MOST_WORK / nodes).clamp(least, most)) };
+    let base = &Base { judge, left: Cell::new(judge.tries(JUDGEMENTS)) };
     let deletion = matches!(changes, [Change::Delete(_)]);
     let first: &[Try] = if deletion { &[withhold] } else { &[] };
     let rest: [Try; 4] = [mend::mend, revert::one_difference, revert::with_profile, withhold];

@@ -24,7 +24,7 @@ pub type Label = u16;
 ///
 /// Belongs to the [`Space`] that made it, until that is cleared, and means nothing to another; there, equal regions are
 /// equal values. A region of one label is a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(u32);
 
 /// A working place for regions. Rules of one question go into one space; what lasts is a [`PacketSet`].

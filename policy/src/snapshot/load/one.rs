@@ -7,6 +7,9 @@ use super::document::documents;
 use super::{KEPT_GROUPS, LoadError, key, raw};
 use crate::snapshot::{Key, Manifest, Snapshot, Source};
 
+/// What becomes of an object: how it is from now on, or that it is gone.
+type Edit = (Key, Option<Manifest>);
+
 /// The objects of a text, untyped, each with its place: one, several in a stream, or lists of them.
 ///
 /// # Errors
@@ -51,7 +54,7 @@ impl Snapshot {
     /// type than the API server gives; they are left out.
     pub fn update(&mut self, edits: BTreeMap<Key, Option<Manifest>>) -> Vec<LoadError> {
         let mut mistakes = Vec::new();
-        let mut of_cluster: BTreeMap<(String, String), Vec<(Key, Option<Manifest>)>> = BTreeMap::new();
+        let mut of_cluster: BTreeMap<(String, String), Vec<Edit>> = BTreeMap::new();
         for (key, manifest) in edits {
             if !is_kept(&key.group) {
                 of_cluster.entry((key.group.clone(), key.kind.clone())).or_default().push((key, manifest));

@@ -12,10 +12,13 @@ use super::*;
 use crate::cluster::live::Source;
 use crate::review::{Answer, Denial};
 
+/// The last revision given out; each object's revision, and whether it lets in or denies.
+type Objects = (u64, BTreeMap<String, (u64, bool)>);
+
 /// What the API server does with objects: each has a revision, and is replaced only by who knows it.
 #[derive(Default)]
 struct Storage {
-    objects: Mutex<(u64, BTreeMap<String, (u64, bool)>)>,
+    objects: Mutex<Objects>,
 }
 
 impl Storage {
@@ -38,7 +41,7 @@ impl Storage {
         true
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (u64, BTreeMap<String, (u64, bool)>)> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

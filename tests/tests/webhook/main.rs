@@ -1,0 +1,7 @@
+//! The webhook before a real API server, with kubectl as the client.
+
+mod lockouts;
+mod ways;
+
+/// What a test comes to.
+type Test = Result<(), Box<dyn std::error::Error>>;

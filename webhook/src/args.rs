@@ -22,7 +22,7 @@ pub struct Args {
     /// Print what can and cannot be seen in this cluster, and end.
     #[arg(long, conflicts_with = "snapshot", help_heading = "State")]
     pub self_test: bool,
-    /// Namespace in which this runs, with its Secret, ConfigMaps and Lease.
+    /// Namespace in which this runs, with its Secret and ConfigMaps.
     #[arg(
         long,
         value_name = "NAME",

@@ -35,6 +35,7 @@ pub struct Guarded {
 #[derive(Debug)]
 pub struct Replica {
     server: Server,
+    reviews: u16,
     health: u16,
     metrics: u16,
 }
@@ -93,18 +94,31 @@ impl Guarded {
         &self.unreviewed
     }
 
+    /// The port that the API server asks.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.reviews
+    }
+
     /// Starts a replica of `program` on the port that the API server asks, and waits until it is ready.
     ///
     /// # Errors
     /// When it ends, or does not become ready.
     pub fn start(&self, program: &Path) -> Result<Replica> {
+        self.start_on(program, self.reviews, &["--grace=0"])
+    }
+
+    /// Starts a replica of `program` on another port, for whoever passes connections on, with more arguments.
+    ///
+    /// # Errors
+    /// When it ends, or does not become ready.
+    pub fn start_on(&self, program: &Path, reviews: u16, more: &[&str]) -> Result<Replica> {
         let (health, metrics) = (ports::free()?, ports::free()?);
         let mut command = Command::new(program);
-        command.env("KUBECONFIG", &self.kubeconfig).args([
-            format!("--listen=127.0.0.1:{}", self.reviews),
+        command.env("KUBECONFIG", &self.kubeconfig).args(more).args([
+            format!("--listen=127.0.0.1:{reviews}"),
             format!("--health-listen=127.0.0.1:{health}"),
             format!("--metrics-listen=127.0.0.1:{metrics}"),
-            "--grace=0".to_owned(),
         ]);
         let mut server = Server::start("webhook", &mut command, self.cluster.scratch().path())?;
         server.wait_until(PATIENCE, || {
@@ -114,7 +128,7 @@ impl Guarded {
                 Err(error) => Err(error.to_string()),
             })
         })?;
-        Ok(Replica { server, health, metrics })
+        Ok(Replica { server, reviews, health, metrics })
     }
 }
 
@@ -133,6 +147,12 @@ impl Replica {
     /// When it does not answer.
     pub fn readiness(&self) -> Result<(u16, String)> {
         get(self.health, "/readyz")
+    }
+
+    /// The port on which it answers reviews.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.reviews
     }
 
     /// The end of its log.

@@ -1,0 +1,31 @@
+//! The webhook under load: what it costs, and what gets lost when something goes wrong.
+//!
+//! ```text
+//! cargo bench -p tests --bench webhook                     # everything, half an hour
+//! cargo bench -p tests --bench webhook -- speed            # against the same server with the judgement left out
+//! cargo bench -p tests --bench webhook -- faults [REVIEWS] # 10,000 reviews in each case unless said otherwise
+//! ```
+
+mod faults;
+mod front;
+mod load;
+mod speed;
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> Outcome {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        return Err("a TLS provider is installed already".into());
+    }
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let wanted = args.first().map_or("", String::as_str);
+    if matches!(wanted, "" | "speed") {
+        speed::run().await?;
+    }
+    if matches!(wanted, "" | "faults") {
+        let reviews = args.get(1).map_or(Ok(10_000), |text| text.parse())?;
+        faults::run(reviews).await?;
+    }
+    Ok(())
+}

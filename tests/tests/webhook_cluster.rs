@@ -370,13 +370,7 @@ async fn configuration(replica: &Replica, cluster: &Cluster, direct: &Client) ->
     assert!(replica.ask(&close, true).await?.answer.denial.is_some());
 
     // Where the cluster has the kind, an object of it goes before the ConfigMap.
-    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "lifelineconfigs.lifeline.dev"},
-        "spec": {"group": "lifeline.dev", "scope": "Cluster",
-            "names": {"plural": "lifelineconfigs", "kind": "LifelineConfig"},
-            "versions": [{"name": "v1alpha1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
-                {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
-    cluster.kubectl().apply(&definition.to_string())?;
+    cluster.kubectl().apply(include_str!("../../manifests/components/config-resource/crd.yaml"))?;
     let resource = observe.replace("spec:", "metadata: {name: lifeline-config}\nspec:");
     until("an object of the new kind is taken", || {
         cluster.kubectl().apply(&resource).map(drop).map_err(|it| it.to_string())

@@ -153,8 +153,9 @@ impl Fleet {
 pub(crate) async fn run(reviews: usize) -> Outcome {
     let fleet = Fleet::start().await?;
     let kubeconfig = fleet.guarded.cluster().kubeconfig("load", &["system:masters"])?;
-    let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &KubeConfigOptions::default());
-    let client = Client::try_from(config.await?)?;
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &options).await?;
+    let client = Client::try_from(config)?;
     println!("{REPLICAS} replicas, {A_SECOND} reviews a second through the API server\n");
     println!("| case | reviews | failed | p50 ms | p99 ms | peak MiB | why |\n|---|---|---|---|---|---|---|");
     let quiet = load::run(&client, reviews, A_SECOND).await;

@@ -260,7 +260,7 @@ fn bombs_and_depths_are_refused() {
 #[test]
 fn many_changes_at_once_are_the_same_changes_one_after_another() {
     let pods: String =
-        (0..9).map(|at| format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{at}, namespace: n}}\n")).collect();
+        (0..9).map(|at| format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{at}, namespace: web}}\n")).collect();
     let before = load(&[("a", NODE), ("b", POLICY), ("c", &pods)]).snapshot;
     let key = |group: &str, kind: &str, namespace: &str, name: &str| {
         let [group, kind, namespace, name] = [group, kind, namespace, name].map(str::to_owned);
@@ -268,11 +268,11 @@ fn many_changes_at_once_are_the_same_changes_one_after_another() {
     };
     let labelled = NODE.replace(r#""a": "b""#, r#""a": "c""#);
     let puts =
-        manifests("d", &format!("{labelled}\n---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p10, namespace: n}}\n"));
+        manifests("d", &format!("{labelled}\n---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p10, namespace: web}}\n"));
     let puts = puts.expect("manifests");
     let gone = [
-        key("", "Pod", "n", "p3"),
-        key("", "Pod", "n", "p7"),
+        key("", "Pod", "web", "p3"),
+        key("", "Pod", "web", "p7"),
         key("projectcalico.org", "GlobalNetworkPolicy", "", "p"),
     ];
     let steps = puts.iter().fold(before.clone(), |state, put| state.put(put).expect("well-formed"));
@@ -284,7 +284,7 @@ fn many_changes_at_once_are_the_same_changes_one_after_another() {
     assert_eq!((&together.cluster, &together.objects), (&steps.cluster, &steps.objects));
 
     let mut swept = before.clone();
-    swept.retain("", "Pod", |namespace, name| namespace == "n" && name == "p5");
+    swept.retain("", "Pod", |namespace, name| namespace == "web" && name == "p5");
     swept.retain("projectcalico.org", "GlobalNetworkPolicy", |_, _| false);
     assert_eq!((swept.cluster.pods.len(), swept.cluster.pods[0].name.as_str(), swept.objects.len()), (1, "p5", 0));
     assert_eq!((before.cluster.pods.len(), before.objects.len()), (9, 1));

@@ -9,7 +9,7 @@ pub(crate) fn test(offline: bool, cargo_args: &[&str]) -> Outcome {
     if !offline {
         upstream()?;
     }
-    let mut tests = command("cargo", &["test", "--workspace"]);
+    let mut tests = command("cargo", &["test", "--workspace", "--no-fail-fast"]);
     tests.args(cargo_args);
     if offline {
         tests.env("LIFELINE_OFFLINE", "1");

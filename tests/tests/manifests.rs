@@ -63,8 +63,10 @@ fn everything_is_accepted_and_nothing_is_left_behind() -> Test {
             let kind = object["kind"].as_str().unwrap_or_default();
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
-            let left = kubectl.ok(&["get", kind, name, "-n", namespace, "--ignore-not-found", "-o", "name"], "")?;
-            assert_eq!(left, "", "{folder} leaves {} behind", named(object));
+            let get = ["get", kind, name, "-n", namespace, "--ignore-not-found", "-o", "name"];
+            // The API server takes a moment for a kind.
+            eventually(|| Ok(kubectl.ok(&get, "")?.is_empty()))
+                .map_err(|error| format!("{folder} leaves {} behind: {error}", named(object)))?;
         }
     }
     Ok(())

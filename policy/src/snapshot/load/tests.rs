@@ -288,7 +288,7 @@ fn many_changes_at_once_are_the_same_changes_one_after_another() {
     swept.retain("projectcalico.org", "GlobalNetworkPolicy", |_, _| false);
     assert_eq!((swept.cluster.pods.len(), swept.cluster.pods[0].name.as_str(), swept.objects.len()), (1, "p5", 0));
     assert_eq!((before.cluster.pods.len(), before.objects.len()), (9, 1));
-    assert_eq!(swept.names("", "Pod"), [("n", "p5")]);
+    assert_eq!(swept.names("", "Pod"), [("web", "p5")]);
     assert_eq!(before.names("projectcalico.org", "GlobalNetworkPolicy"), [("", "p")]);
 }
 

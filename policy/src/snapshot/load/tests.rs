@@ -259,16 +259,19 @@ fn bombs_and_depths_are_refused() {
 
 #[test]
 fn many_changes_at_once_are_the_same_changes_one_after_another() {
-    let pods: String =
-        (0..9).map(|at| format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{at}, namespace: web}}\n")).collect();
+    let pods: String = (0..9)
+        .map(|at| format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{at}, namespace: web}}\n"))
+        .collect();
     let before = load(&[("a", NODE), ("b", POLICY), ("c", &pods)]).snapshot;
     let key = |group: &str, kind: &str, namespace: &str, name: &str| {
         let [group, kind, namespace, name] = [group, kind, namespace, name].map(str::to_owned);
         Key { group, kind, namespace, name }
     };
     let labelled = NODE.replace(r#""a": "b""#, r#""a": "c""#);
-    let puts =
-        manifests("d", &format!("{labelled}\n---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p10, namespace: web}}\n"));
+    let puts = manifests(
+        "d",
+        &format!("{labelled}\n---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p10, namespace: web}}\n"),
+    );
     let puts = puts.expect("manifests");
     let gone = [
         key("", "Pod", "web", "p3"),

@@ -77,7 +77,7 @@ impl Guarded {
         }
         let all = json!({"apiVersion": "v1", "kind": "List", "items": objects});
         kubectl.apply(&all.to_string())?;
-        let kubeconfig = cluster.kubeconfig(USER, &["system:serviceaccounts", "system:authenticated"])?;
+        let kubeconfig = cluster.kubeconfig(USER, &["system:serviceaccounts"])?;
         let unreviewed = Kubectl::new(cluster.kubeconfig(UNREVIEWED, &["system:masters"])?)?;
         Ok(Self { cluster, reviews, kubeconfig, unreviewed })
     }

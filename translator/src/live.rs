@@ -12,6 +12,7 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::core::ApiResource;
 use kube::discovery::Discovery;
 use kube::{Client, Config, Error};
+use policy::object::strip;
 use policy::snapshot::Key;
 use policy::snapshot::sources::{Namespaces, Resource, is_agent, reads, resources};
 use serde_json::{Value, json};
@@ -248,12 +249,7 @@ impl Reader<'_> {
 
 /// Takes out what no verdict reads and what may be nobody else's business.
 fn lean(resource: &Resource, item: &mut Value) {
-    if let Some(metadata) = item["metadata"].as_object_mut() {
-        metadata.remove("managedFields");
-        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-        }
-    }
+    strip(item);
     let (spec, variables): (&str, &[&str]) = match resource.kind {
         "Pod" => ("/spec", &[]),
         // What Rancher's agent dials (`policy::lifeline::detect`).

@@ -124,7 +124,7 @@ impl Engine {
             Parts::new(snapshot, &self.assumptions, Some(&self.parts), &mut memory)
         };
         let state = parts.state();
-        let selected = Selected::new(&state, Some(&self.selected), &self.line.known);
+        let selected = Selected::new(&state, Some((&self.state, &self.selected)), &self.line.known);
         let frame = if parts.has_frame_of(&self.parts) {
             self.frame
         } else {

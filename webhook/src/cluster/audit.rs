@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use policy::lifeline::config::Config;
-use policy::lifeline::detect::detect;
-use policy::lifeline::judge::{Assumptions, Cut, Judgement, judge_state};
+use policy::lifeline::judge::{Cut, Judgement};
 use policy::snapshot::{Key, Snapshot};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Events, Subject};
 use super::live::Live;
+use super::warm::Warm;
 use crate::metrics::Metrics;
 
 /// At the latest after this time.
@@ -28,7 +28,7 @@ pub(super) struct Audit {
     pub(super) live: Arc<Live>,
     pub(super) changes: watch::Receiver<u64>,
     pub(super) config: watch::Receiver<Arc<Config>>,
-    pub(super) assumptions: Arc<Assumptions>,
+    pub(super) warm: Arc<Warm>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: Arc<Events>,
 }
@@ -79,11 +79,11 @@ impl Audit {
     /// The state, the judgement of it, and how many pairs are broken of each lifeline with its severity.
     async fn judged(&mut self) -> Result<(Snapshot, Judgement, Vec<(String, String, usize)>), String> {
         let snapshot = self.live.cached()?;
-        let (config, assumptions) = (Arc::clone(&self.config.borrow_and_update()), Arc::clone(&self.assumptions));
+        let (config, warm) = (Arc::clone(&self.config.borrow_and_update()), Arc::clone(&self.warm));
         let work = tokio::task::spawn_blocking(move || {
-            let lifelines = detect(&snapshot, &config).lifelines;
-            let judgement = judge_state(&snapshot, &|snapshot| detect(snapshot, &config), &assumptions);
-            let lifelines = lifelines.iter().map(|lifeline| {
+            let state = warm.state(&snapshot, &config);
+            let judgement = state.judge().state();
+            let lifelines = state.judge().detected().lifelines.iter().map(|lifeline| {
                 let cuts = judgement.cuts.iter().filter(|cut| cut.lifeline == lifeline.id);
                 (lifeline.id.clone(), lifeline.severity.to_string(), cuts.map(|cut| cut.pairs).sum())
             });

@@ -1,11 +1,9 @@
 //! Decides about changes of the cluster at hand.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use policy::lifeline::config::Config;
-use policy::lifeline::judge::Assumptions;
 use policy::snapshot::{Manifest, Snapshot};
-use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -15,8 +13,9 @@ use super::ledger::cell::Entry;
 use super::object::revision;
 use super::store::{Standing, Store};
 use super::table::ROWS;
+use super::warm::Warm;
 use crate::validate::{Change, Judge};
-use crate::verdict::{Decision, State, is_relevant, verdict};
+use crate::verdict::{Decision, content, decide, is_relevant};
 
 /// The judge of a cluster.
 pub struct Guard {
@@ -24,9 +23,7 @@ pub struct Guard {
     pub(super) store: Arc<Store>,
     pub(super) ledger: Ledger,
     pub(super) config: watch::Receiver<Arc<Config>>,
-    pub(super) assumptions: Arc<Assumptions>,
-    /// What was judged against last, and under which configuration.
-    pub(super) warm: Mutex<Option<(Arc<Config>, State)>>,
+    pub(super) warm: Arc<Warm>,
 }
 
 impl Judge for Guard {
@@ -36,27 +33,20 @@ impl Judge for Guard {
         }
         self.is_read(change)?;
         let config = Arc::clone(&self.config.borrow());
-        let decide = |snapshot: &Snapshot| verdict(&self.state(snapshot, &config), change);
+        let judge = |snapshot: &Snapshot, read: bool| {
+            let Self { warm, .. } = self;
+            let state = if read { warm.state(snapshot, &config) } else { warm.imagined(snapshot, &config) };
+            decide(&state, change)
+        };
         let Some(entry) = entry(change) else { return Ok(Decision::allowed()) };
         // What is only tried out is never stored.
         let stored = change.request.dry_run != Some(true);
         let deadline = Instant::from_std(change.deadline);
-        self.runtime.block_on(self.ledger.decide(&entry, stored, deadline, &decide))
+        self.runtime.block_on(self.ledger.decide(&entry, stored, deadline, &judge))
     }
 }
 
 impl Guard {
-    /// A state to judge against, made from the last one as far as nothing has changed.
-    fn state(&self, snapshot: &Snapshot, config: &Arc<Config>) -> State {
-        let last = self.warm.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let state = match last {
-            Some((stated, state)) if Arc::ptr_eq(&stated, config) => state.with(snapshot),
-            _ => State::new(snapshot, Arc::clone(config), &self.assumptions),
-        };
-        *self.warm.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(config), state.clone()));
-        state
-    }
-
     /// Whether objects of this kind are read. A kind that was defined a moment ago may not be yet.
     fn is_read(&self, change: &Change<'_>) -> Result<(), String> {
         let kind = &change.request.kind;
@@ -78,21 +68,7 @@ impl Guard {
 fn entry(change: &Change<'_>) -> Option<Entry> {
     let Manifest { key, version, .. } = change.after.as_ref().or(change.before.as_ref())?.clone();
     let seen = change.before.as_ref().map(|before| revision(&before.value).unwrap_or_default().to_owned());
-    let after = change.after.as_ref().map(|after| lean(after.value.clone()));
+    let after = change.after.as_ref().map(|after| content(&after.value));
     let id = change.request.uid.clone().into_owned();
     Some(Entry { id, group: key.group, version, kind: key.kind, namespace: key.namespace, name: key.name, seen, after })
-}
-
-/// Without what no verdict reads.
-fn lean(mut value: Value) -> Value {
-    if let Some(object) = value.as_object_mut() {
-        object.remove("status");
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.remove("managedFields");
-            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-            }
-        }
-    }
-    value
 }

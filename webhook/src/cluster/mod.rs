@@ -15,9 +15,10 @@ pub mod object;
 mod self_test;
 pub mod store;
 pub mod table;
+mod warm;
 pub mod watch;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
@@ -103,11 +104,12 @@ pub fn run(
 
     let limits = live::Limits { oldest: options.oldest };
     let live = Arc::new(live::Live::new(client.clone(), Arc::clone(&store), limits, Arc::clone(metrics)));
+    let warm = Arc::new(warm::Warm::new(Arc::clone(&options.assumptions)));
     let audit = audit::Audit {
         live: Arc::clone(&live),
         changes: store.changes(),
         config: config.clone(),
-        assumptions: Arc::clone(&options.assumptions),
+        warm: Arc::clone(&warm),
         metrics: Arc::clone(metrics),
         events,
     };
@@ -126,8 +128,7 @@ pub fn run(
         store: Arc::clone(&store),
         ledger: ledger::Ledger::new(cell, live::Shared::new(live), Arc::clone(metrics)),
         config,
-        assumptions: Arc::clone(&options.assumptions),
-        warm: Mutex::default(),
+        warm,
     };
     Running { guard: Arc::new(guard), store, tasks }
 }

@@ -1,7 +1,6 @@
 //! Which changes can change a verdict at all.
 
-use std::borrow::Cow;
-
+use policy::object::{is_same_without, strip};
 use serde_json::Value;
 
 use crate::validate::Change;
@@ -28,11 +27,6 @@ pub const GUARDED: [(&str, &str, &str); 18] = [
     ("cilium.io", "CiliumCIDRGroup", "ciliumcidrgroups"),
 ];
 
-/// Metadata that the API server keeps for itself, and the copy of the object that `kubectl apply` does.
-const BOOKKEEPING: [&str; 7] =
-    ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink", "finalizers"];
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
 /// Whether changes of a kind are judged.
 pub fn is_guarded(group: &str, kind: &str) -> bool {
     GUARDED.iter().any(|(guarded, its, _)| *guarded == group && *its == kind)
@@ -51,21 +45,17 @@ pub fn is_relevant(change: &Change<'_>) -> bool {
         return false;
     }
     match (&change.before, &change.after) {
-        (Some(before), Some(after)) => content(&before.value) != content(&after.value),
+        (Some(before), Some(after)) => !is_same_without(&before.value, &after.value, &["status"]),
         _ => true,
     }
 }
 
 /// An object without what no verdict reads.
-pub(super) fn content(value: &Value) -> Cow<'_, Value> {
-    let Some(object) = value.as_object() else { return Cow::Borrowed(value) };
-    let mut object = object.clone();
-    object.remove("status");
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|name, _| !BOOKKEEPING.contains(&name.as_str()));
-        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.remove(LAST_APPLIED);
-        }
+pub fn content(value: &Value) -> Value {
+    let mut object = value.clone();
+    strip(&mut object);
+    if let Some(object) = object.as_object_mut() {
+        object.remove("status");
     }
-    Cow::Owned(Value::Object(object))
+    object
 }

@@ -17,7 +17,7 @@ use policy::snapshot::Snapshot;
 use crate::review::{Answer, Operation};
 use crate::validate::Change;
 
-pub use guarded::{GUARDED, is_guarded, is_relevant};
+pub use guarded::{GUARDED, content, is_guarded, is_relevant};
 
 /// What changes are judged against. Kept warm: many threads judge against one at once, and the next one is made from it at
 /// the cost of what differs. Cheap to clone.
@@ -83,9 +83,15 @@ impl Decision {
 ///
 /// No verdict is possible, and why.
 pub fn verdict(state: &State, change: &Change<'_>) -> Result<Decision, String> {
-    if !is_relevant(change) {
-        return Ok(Decision::allowed());
-    }
+    if is_relevant(change) { decide(state, change) } else { Ok(Decision::allowed()) }
+}
+
+/// Decides about a change that [`is_relevant`].
+///
+/// # Errors
+///
+/// No verdict is possible, and why.
+pub fn decide(state: &State, change: &Change<'_>) -> Result<Decision, String> {
     let Some(judged) = judged(change) else { return Ok(Decision::allowed()) };
     let unable = |error: &dyn std::error::Error| error.to_string();
     // What the API server says is there, is there, also where the state has not heard of it.
@@ -96,11 +102,7 @@ pub fn verdict(state: &State, change: &Change<'_>) -> Result<Decision, String> {
     };
     let State { judge, config } = heard.as_ref().unwrap_or(state);
     let changes = [judged];
-    // The look for a repair costs many times what the verdict does, and most changes need none.
-    let mut judgement = judge.decide(&changes).map_err(|error| unable(&error))?;
-    if judgement.verdict == Verdict::Cuts {
-        judgement = judge.judge(&changes).map_err(|error| unable(&error))?;
-    }
+    let judgement = judge.review(&changes).map_err(|error| unable(&error))?;
     let sorted = Sorted::of(&judgement, config);
     Ok(sorted.decision(change))
 }

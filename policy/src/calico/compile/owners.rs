@@ -1,6 +1,6 @@
 //! Who has which labels and addresses: host endpoints, pods and network sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,31 +31,45 @@ impl Owner {
         }
     }
 
-    /// A pod with addresses of its own; one in the host's network is no endpoint
+    /// Pods with addresses of their own, those of a kind as one owner; one in the host's network is no endpoint
     /// (projectcalico/calico:libcalico-go/lib/backend/k8s/conversion).
-    pub(super) fn of_pod(pod: &Pod, profiles: &BTreeMap<String, Arc<Profile>>) -> Option<Self> {
-        if pod.host_network || pod.addresses.is_empty() {
-            return None;
+    pub(super) fn of_pods(
+        pods: &[Pod],
+        profiles: &BTreeMap<String, Arc<Profile>>,
+    ) -> impl Iterator<Item = Self> + use<> {
+        let mut kinds: HashMap<Kind, Vec<IpNet>> = HashMap::new();
+        for pod in pods.iter().filter(|pod| !pod.host_network && !pod.addresses.is_empty()) {
+            let nets = kinds.entry(kind(pod, profiles)).or_default();
+            nets.extend(pod.addresses.iter().copied().map(IpNet::from));
         }
-        let account = if pod.service_account.is_empty() { "default" } else { &pod.service_account };
-        let mut labels = pod.labels.clone();
-        labels.insert("projectcalico.org/orchestrator".to_owned(), "k8s".to_owned());
-        labels.insert("projectcalico.org/namespace".to_owned(), pod.namespace.clone());
-        labels.insert("projectcalico.org/serviceaccount".to_owned(), account.to_owned());
-        let parents = [format!("kns.{}", pod.namespace), format!("ksa.{}.{account}", pod.namespace)];
-        inherit(&mut labels, &parents, profiles);
-        let ports = pod.ports.iter().filter_map(|port| {
-            let protocol = match port.protocol.as_str() {
-                "" | "TCP" => 6,
-                "UDP" => 17,
-                "SCTP" => 132,
-                _ => return None,
-            };
-            Some((port.name.clone(), protocol, port.port))
-        });
-        let nets = pod.addresses.iter().copied().map(IpNet::from).collect();
-        Some(Self { labels, nets, ports: ports.collect() })
+        kinds.into_iter().map(|((labels, ports), mut nets)| {
+            nets.shrink_to_fit();
+            Self { labels, nets, ports }
+        })
     }
+}
+
+/// All of a pod that is common to many: labels and named ports.
+type Kind = (BTreeMap<String, String>, Vec<(String, u8, u16)>);
+
+fn kind(pod: &Pod, profiles: &BTreeMap<String, Arc<Profile>>) -> Kind {
+    let account = if pod.service_account.is_empty() { "default" } else { &pod.service_account };
+    let mut labels = pod.labels.clone();
+    labels.insert("projectcalico.org/orchestrator".to_owned(), "k8s".to_owned());
+    labels.insert("projectcalico.org/namespace".to_owned(), pod.namespace.clone());
+    labels.insert("projectcalico.org/serviceaccount".to_owned(), account.to_owned());
+    let parents = [format!("kns.{}", pod.namespace), format!("ksa.{}.{account}", pod.namespace)];
+    inherit(&mut labels, &parents, profiles);
+    let ports = pod.ports.iter().filter_map(|port| {
+        let protocol = match port.protocol.as_str() {
+            "" | "TCP" => 6,
+            "UDP" => 17,
+            "SCTP" => 132,
+            _ => return None,
+        };
+        Some((port.name.clone(), protocol, port.port))
+    });
+    (labels, ports.collect())
 }
 
 /// Adds labels of profiles, where nothing stronger has the label: own labels first, then the first profile.

@@ -131,7 +131,7 @@ impl Parts {
             Some(before) => Arc::clone(&before.owners),
             None => {
                 let endpoints = endpoints.value.iter().map(Owner::of_endpoint);
-                let pods = snapshot.cluster.pods.iter().filter_map(|pod| Owner::of_pod(pod, &profiles.value));
+                let pods = Owner::of_pods(&snapshot.cluster.pods, &profiles.value);
                 Arc::new(endpoints.chain(pods).chain(networks.value.iter().cloned()).collect())
             }
         };

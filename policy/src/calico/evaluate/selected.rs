@@ -1,9 +1,10 @@
 //! Which policies a host endpoint has. Endpoints that no selector and no profile tells apart are one group.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use crate::calico::selector::Looks;
 use crate::calico::state::{Endpoints, HostEndpoint, Policy, State};
 use crate::warm::lock;
 
@@ -11,8 +12,8 @@ use crate::warm::lock;
 #[derive(Debug)]
 pub(in crate::calico) struct Selected {
     endpoints: Arc<Endpoints>,
-    /// Labels that some policy looks at.
-    keys: Arc<BTreeSet<String>>,
+    /// What policies look at.
+    looks: Arc<Looks>,
     /// The group of each endpoint.
     groups: Arc<Vec<usize>>,
     lists: Mutex<HashMap<usize, Arc<Lists>>>,
@@ -34,7 +35,7 @@ type Listed = (Vec<Vec<usize>>, Vec<String>);
 /// for nothing else.
 #[derive(Default)]
 pub(in crate::calico) struct Known {
-    /// Groups by the labels that count and the profiles.
+    /// Groups by labels, as far as policies tell them apart, and profiles.
     groups: HashMap<(BTreeMap<String, String>, Vec<String>), usize>,
     labels: Vec<BTreeMap<String, String>>,
     profiles: Vec<Vec<String>>,
@@ -46,27 +47,51 @@ pub(in crate::calico) struct Known {
 }
 
 impl Selected {
-    /// Groups the endpoints of a state. Those of the state before are taken over where they are the same.
-    pub(in crate::calico) fn new(state: &State, before: Option<&Self>, known: &Arc<Mutex<Known>>) -> Self {
-        let mut found = BTreeSet::new();
-        for policy in state.tiers.iter().flat_map(|tier| &tier.policies) {
-            policy.selector.labels(&mut |label| {
-                if !found.contains(label) {
-                    found.insert(label.to_owned());
-                }
-            });
-        }
+    /// Groups the endpoints of a state. What is the same in the state before is taken over.
+    pub(in crate::calico) fn new(state: &State, before: Option<(&State, &Self)>, known: &Arc<Mutex<Known>>) -> Self {
         let endpoints = Arc::clone(&state.endpoints);
-        let kept = before.filter(|before| *before.keys == found && Arc::ptr_eq(&before.endpoints, &endpoints));
-        let (keys, groups) = match kept {
-            Some(before) => (Arc::clone(&before.keys), Arc::clone(&before.groups)),
+        let looks = match before.filter(|(before, selected)| selected.looks_at_all(before, state)) {
+            Some((_, selected)) => Arc::clone(&selected.looks),
             None => {
-                let mut known = lock(known);
-                let groups = endpoints.iter().map(|endpoint| known.group(endpoint, &found)).collect();
-                (Arc::new(found), Arc::new(groups))
+                let mut looks = Looks::default();
+                policies(state).for_each(|policy| looks.add(&policy.selector));
+                Arc::new(looks)
             }
         };
-        Self { endpoints, keys, groups, lists: Mutex::default(), known: Arc::clone(known) }
+        let before = before.map(|(_, selected)| selected).filter(|before| Arc::ptr_eq(&before.endpoints, &endpoints));
+        let groups = match before.filter(|before| before.looks == looks) {
+            Some(before) => Arc::clone(&before.groups),
+            None => {
+                let labels: Vec<_> = endpoints.iter().map(|endpoint| &endpoint.labels).collect();
+                let labels = looks.reduce(&labels).into_iter().zip(endpoints.iter());
+                let mut known = lock(known);
+                let groups: Vec<usize> = labels.map(|(labels, endpoint)| known.group(labels, endpoint)).collect();
+                match before.filter(|before| *before.groups == groups) {
+                    Some(before) => Arc::clone(&before.groups),
+                    None => Arc::new(groups),
+                }
+            }
+        };
+        Self { endpoints, looks, groups, lists: Mutex::default(), known: Arc::clone(known) }
+    }
+
+    /// Whether the policies of a state look at what those of the one before do, as can be told from those that are not in
+    /// both.
+    fn looks_at_all(&self, before: &State, state: &State) -> bool {
+        let same = |(one, other): &(&Arc<Policy>, &Arc<Policy>)| Arc::ptr_eq(one, other);
+        let mut tiers = before.tiers.iter().zip(&state.tiers);
+        before.tiers.len() == state.tiers.len()
+            && tiers.all(|(before, now)| {
+                let (before, now) = (&before.policies, &now.policies);
+                let first = before.iter().zip(now).take_while(same).count();
+                let rest = (&before[first..], &now[first..]);
+                let last = rest.0.iter().rev().zip(rest.1.iter().rev()).take_while(same).count();
+                let (gone, new) = (&rest.0[..rest.0.len() - last], &rest.1[..rest.1.len() - last]);
+                let mut looks = Looks::default();
+                new.iter().for_each(|policy| looks.add(&policy.selector));
+                new.iter().all(|policy| self.looks.cover(&policy.selector))
+                    && gone.iter().all(|policy| looks.cover(&policy.selector))
+            })
     }
 
     /// The policies of an endpoint of the state.
@@ -106,9 +131,8 @@ impl Selected {
 }
 
 impl Known {
-    fn group(&mut self, endpoint: &HostEndpoint, keys: &BTreeSet<String>) -> usize {
-        let label = |key: &String| Some((key.clone(), endpoint.labels.get(key)?.clone()));
-        let labels: BTreeMap<String, String> = keys.iter().filter_map(label).collect();
+    /// The group of an endpoint, given its labels as far as policies tell them apart.
+    fn group(&mut self, labels: BTreeMap<String, String>, endpoint: &HostEndpoint) -> usize {
         let next = self.groups.len();
         let group = *self.groups.entry((labels.clone(), endpoint.profiles.clone())).or_insert(next);
         if group == next {
@@ -148,6 +172,11 @@ impl Known {
         self.matches.clear();
         self.lists.clear();
     }
+}
+
+/// All policies of a state.
+fn policies(state: &State) -> impl Iterator<Item = &Arc<Policy>> {
+    state.tiers.iter().flat_map(|tier| &tier.policies)
 }
 
 impl fmt::Debug for Known {

@@ -13,6 +13,7 @@
 //!
 //! A blank is a space or a tab, nothing else. An empty or blank text selects everything.
 
+mod looks;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+pub(super) use looks::Looks;
 pub use parse::SelectorError;
 pub use token::is_label;
 
@@ -56,6 +58,18 @@ enum Comparison {
     EndsWith,
 }
 
+impl Comparison {
+    fn holds(self, found: &str, value: &str) -> bool {
+        match self {
+            Self::Equal => found == value,
+            Self::NotEqual => found != value,
+            Self::Contains => found.contains(value),
+            Self::StartsWith => found.starts_with(value),
+            Self::EndsWith => found.ends_with(value),
+        }
+    }
+}
+
 impl Selector {
     /// Selects everything.
     pub const ALL: Self = Self(Node::All);
@@ -63,11 +77,6 @@ impl Selector {
     /// Whether labels satisfy it. An absent label satisfies `!=` and `not in`, and nothing else.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.matches(labels)
-    }
-
-    /// Every label that it looks at, some more than once.
-    pub(super) fn labels<'n>(&'n self, see: &mut impl FnMut(&'n str)) {
-        self.0.labels(see);
     }
 
     /// Whether it is `global()` and nothing else.
@@ -97,13 +106,9 @@ impl Node {
         match self {
             Self::All | Self::Global => true,
             Self::Has(label) => labels.contains_key(label),
-            Self::Compare { label, comparison, value } => match (labels.get(label), comparison) {
-                (Some(found), Comparison::Equal) => found == value,
-                (Some(found), Comparison::NotEqual) => found != value,
-                (Some(found), Comparison::Contains) => found.contains(value.as_str()),
-                (Some(found), Comparison::StartsWith) => found.starts_with(value.as_str()),
-                (Some(found), Comparison::EndsWith) => found.ends_with(value.as_str()),
-                (None, comparison) => *comparison == Comparison::NotEqual,
+            Self::Compare { label, comparison, value } => match labels.get(label) {
+                Some(found) => comparison.holds(found, value),
+                None => *comparison == Comparison::NotEqual,
             },
             Self::In { label, negated, values } => {
                 labels.get(label).is_some_and(|found| values.contains(found)) != *negated
@@ -111,15 +116,6 @@ impl Node {
             Self::Not(node) => !node.matches(labels),
             Self::And(nodes) => nodes.iter().all(|node| node.matches(labels)),
             Self::Or(nodes) => nodes.iter().any(|node| node.matches(labels)),
-        }
-    }
-
-    fn labels<'n>(&'n self, see: &mut impl FnMut(&'n str)) {
-        match self {
-            Self::All | Self::Global => {}
-            Self::Has(label) | Self::Compare { label, .. } | Self::In { label, .. } => see(label),
-            Self::Not(node) => node.labels(see),
-            Self::And(nodes) | Self::Or(nodes) => nodes.iter().for_each(|node| node.labels(see)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{MAX_DEPTH, MAX_LENGTH, Selector, SelectorError};
+use super::{Looks, MAX_DEPTH, MAX_LENGTH, Selector, SelectorError};
 
 /// Labels written as `a=b,c=d`.
 fn labels(text: &str) -> BTreeMap<String, String> {
@@ -194,5 +194,62 @@ proptest! {
             let again = selector.to_string().parse::<Selector>().expect("its own text");
             prop_assert_eq!(again.matches(&labels("a=b")), selector.matches(&labels("a=b")));
         }
+    }
+}
+
+/// The labels of `texts`, reduced to what selectors look at.
+fn reduced(selectors: &[&str], texts: &[&str]) -> Vec<BTreeMap<String, String>> {
+    let mut looks = Looks::default();
+    selectors.iter().for_each(|selector| looks.add(&selector.parse().expect("a selector")));
+    let all: Vec<_> = texts.iter().map(|text| labels(text)).collect();
+    looks.reduce(&all.iter().collect::<Vec<_>>())
+}
+
+#[test]
+fn no_selector_tells_reduced_labels_from_whole_ones() {
+    let rows = EVALUATION.map(|(selector, yes, no)| (selector, format!("{yes} {no}")));
+    let texts: Vec<&str> = rows.iter().flat_map(|(_, texts)| texts.split(' ')).collect();
+    // Each alone, and each among the others.
+    let all: Vec<&str> = rows.iter().map(|(selector, _)| *selector).collect();
+    for selector in &all {
+        let parsed: Selector = selector.parse().expect("a selector");
+        for looked_at in [&[*selector][..], &all] {
+            for (text, reduced) in texts.iter().zip(reduced(looked_at, &texts)) {
+                assert_eq!(
+                    parsed.matches(&reduced),
+                    parsed.matches(&labels(text)),
+                    "{selector} on {text}: {reduced:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn values_that_nobody_compares_are_one() {
+    let texts = ["a=1,b=x", "a=2,b=y", "a=3", "c=1"];
+    let is = |selectors: &[&str], expected: [&str; 4]| assert_eq!(reduced(selectors, &texts), expected.map(labels));
+    is(&["all()"], ["", "", "", ""]);
+    is(&["has(a)"], ["a=1", "a=1", "a=1", ""]);
+    is(&["a == '2'", "has(b)"], ["a=1,b=x", "a=2,b=x", "a=1", ""]);
+    is(&["a not in {'2', '3'}"], ["a=1", "a=2", "a=3", ""]);
+    is(&["b starts with 'y' || !a ends with '3'"], ["a=1,b=x", "a=1,b=y", "a=3", ""]);
+}
+
+#[test]
+fn looks_cover_what_is_no_other_look() {
+    let mut looks = Looks::default();
+    looks.add(&"a == '1' && b contains 'x'".parse().expect("a selector"));
+    for (selector, covered) in [
+        ("all()", true),
+        ("has(a) || !has(b)", true),
+        ("a != '1'", true),
+        ("a in {}", true),
+        ("a in {'1', '2'}", false),
+        ("b starts with 'x'", false),
+        ("b == 'x'", false),
+        ("has(c)", false),
+    ] {
+        assert_eq!(looks.cover(&selector.parse().expect("a selector")), covered, "{selector}");
     }
 }

@@ -6,19 +6,24 @@ use std::sync::Arc;
 use super::model::Rule;
 use crate::cilium::identity::Members;
 use crate::cilium::label::{Label, Labels};
+use crate::cilium::selector::Requirement;
 use crate::packet::Direction;
 
 /// Groups of the nodes of a state, and the rules of each.
 #[derive(Clone, Debug)]
 pub(super) struct Selected {
     members: Arc<Members>,
-    /// Labels that some rule looks at.
-    wanted: Arc<BTreeSet<Label>>,
+    /// What rules look at.
+    wanted: Arc<Wanted>,
     /// The group of each node.
     groups: Arc<BTreeMap<String, usize>>,
     /// Rules of each group by direction, in order.
     lists: Arc<BTreeMap<usize, [Vec<Arc<Rule>>; 2]>>,
 }
+
+/// Labels that some rules look at, and the values that they compare each with. All others are one value to them.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted(BTreeMap<Label, BTreeSet<String>>);
 
 /// What was found out about groups before. Each entry keeps the rule that it is known by, so that its place stands for
 /// nothing else.
@@ -36,25 +41,70 @@ impl Known {
     }
 }
 
+impl Wanted {
+    fn of(rules: &[Arc<Rule>]) -> Self {
+        let mut wanted: BTreeMap<Label, BTreeSet<String>> = BTreeMap::new();
+        for Requirement { label, values, .. } in rules.iter().flat_map(|rule| &rule.subject) {
+            if !wanted.contains_key(label) {
+                wanted.insert(label.clone(), BTreeSet::new());
+            }
+            if let Some(known) = wanted.get_mut(label) {
+                for value in values {
+                    if !known.contains(value) {
+                        known.insert(value.clone());
+                    }
+                }
+            }
+        }
+        Self(wanted)
+    }
+
+    /// The labels of every node that count, and for a value that is as good as others the first of those. No rule tells
+    /// the two apart.
+    fn reduce<'m>(&self, members: &'m Members) -> Vec<(&'m str, Labels)> {
+        let counts = |label: &Label| self.0.keys().any(|wanted| label.is_found_by(wanted));
+        let is_named = |label: &Label| {
+            self.0.iter().any(|(wanted, values)| values.contains(&label.value) && label.is_found_by(wanted))
+        };
+        let mut firsts: HashMap<(&str, &str), &Label> = HashMap::new();
+        let mut found = Vec::with_capacity(members.nodes.len());
+        for (name, member) in &members.nodes {
+            let labels: Vec<(&Label, bool)> =
+                member.host_labels.iter().filter(|label| counts(label)).map(|label| (label, is_named(label))).collect();
+            for (label, _) in labels.iter().filter(|(_, named)| !named) {
+                let first = firsts.entry((&label.source, &label.key)).or_insert(label);
+                *first = (*first).min(label);
+            }
+            found.push((name.as_str(), labels));
+        }
+        let mut reduced = Vec::with_capacity(found.len());
+        for (name, labels) in found {
+            let first = |label: &Label| firsts.get(&(label.source.as_str(), label.key.as_str())).copied();
+            let stand_in = |(label, named)| if named { label } else { first(label).unwrap_or(label) };
+            reduced.push((name, labels.into_iter().map(stand_in).cloned().collect()));
+        }
+        reduced
+    }
+}
+
 impl Selected {
     pub(super) fn new(members: &Arc<Members>, rules: &[Arc<Rule>], before: Option<&Self>, known: &mut Known) -> Self {
-        let mut wanted: BTreeSet<&Label> = BTreeSet::new();
-        wanted.extend(rules.iter().flat_map(|rule| rule.subject.iter().map(|one| &one.label)));
-        let same =
-            |before: &&Self| Arc::ptr_eq(&before.members, members) && before.wanted.iter().eq(wanted.iter().copied());
-        let (wanted, groups) = match before.filter(same) {
+        let wanted = Wanted::of(rules);
+        let before = before.filter(|before| Arc::ptr_eq(&before.members, members));
+        let (wanted, groups) = match before.filter(|before| *before.wanted == wanted) {
             Some(before) => (Arc::clone(&before.wanted), Arc::clone(&before.groups)),
             None => {
-                let group = |labels: &Labels| {
-                    let counts = |label: &&Label| wanted.iter().any(|wanted| label.is_found_by(wanted));
-                    labels.iter().filter(counts).cloned().collect::<Labels>()
-                };
-                let groups = members.nodes.iter().map(|(name, member)| {
+                let reduced = wanted.reduce(members);
+                let groups = reduced.into_iter().map(|(name, labels)| {
                     let next = known.groups.len();
-                    (name.clone(), *known.groups.entry(group(&member.host_labels)).or_insert(next))
+                    (name.to_owned(), *known.groups.entry(labels).or_insert(next))
                 });
-                let groups = groups.collect();
-                (Arc::new(wanted.into_iter().cloned().collect()), Arc::new(groups))
+                let groups: BTreeMap<String, usize> = groups.collect();
+                let groups = match before.filter(|before| *before.groups == groups) {
+                    Some(before) => Arc::clone(&before.groups),
+                    None => Arc::new(groups),
+                };
+                (Arc::new(wanted), groups)
             }
         };
         let mut lists: BTreeMap<usize, [Vec<Arc<Rule>>; 2]> = BTreeMap::new();

@@ -152,8 +152,9 @@ impl Ipcache {
         if pod.unmanaged {
             return Identity::of([Label::reserved("unmanaged")].into_iter().collect(), false);
         }
-        let mut labels = pod.labels.clone();
+        let mut labels = Arc::clone(&pod.labels);
         if by_prefix {
+            let labels = Arc::make_mut(&mut labels);
             let mut around = Labels::default();
             self.inherit(&mut around, IpNet::from(address));
             let mut has_prefix = false;
@@ -165,7 +166,7 @@ impl Ipcache {
                 labels.insert_beside(Label::new(CIDR, if address.is_ipv4() { "0.0.0.0/0" } else { "::/0" }, ""));
             }
         }
-        Identity { number: Number::Pod { own_cluster: pod.own_cluster }, labels: Arc::new(labels) }
+        Identity { number: Number::Pod { own_cluster: pod.own_cluster }, labels }
     }
 
     /// Takes in the labels of a prefix and of those around it, longer ones first, and only one of source `cidr`.

@@ -1,7 +1,8 @@
 //! What the agents of a cluster know: nodes, pods and API servers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -47,8 +48,8 @@ pub struct Member {
 /// A pod address.
 #[derive(Clone, Debug)]
 pub struct PodMember {
-    /// Labels that take part in policies.
-    pub labels: Labels,
+    /// Labels that take part in policies. Pods with equal ones share them.
+    pub labels: Arc<Labels>,
     /// Whether it is of the cluster at hand.
     pub own_cluster: bool,
     /// Whether Cilium does not manage it.
@@ -128,9 +129,13 @@ impl Members {
         let filter = settings.pod_labels();
         let namespaces: BTreeMap<&str, &BTreeMap<String, String>> =
             cluster.namespaces.iter().map(|namespace| (namespace.name.as_str(), &namespace.labels)).collect();
+        let mut known: HashSet<Arc<Labels>> = HashSet::new();
         for pod in cluster.pods.iter().filter(|pod| !pod.host_network) {
+            let labels = pod_labels(pod, namespaces.get(pod.namespace.as_str()).copied(), settings, &filter);
+            let labels = known.get(&labels).cloned().unwrap_or_else(|| Arc::new(labels));
+            known.insert(Arc::clone(&labels));
             let member = PodMember {
-                labels: pod_labels(pod, namespaces.get(pod.namespace.as_str()).copied(), settings, &filter),
+                labels,
                 own_cluster: pod.cluster.is_empty() || pod.cluster == settings.cluster.value,
                 unmanaged: pod.unmanaged,
                 ports: pod

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::ground::Ground;
 use super::outcome::{Before, Outcome};
 use super::world::{Assumptions, World};
-use super::{Change, ChangeError, Cut, Judgement, Stop, apply, doubt, order};
+use super::{Change, ChangeError, Cut, Judgement, Stop, Verdict, apply, doubt, order};
 use crate::lifeline::detect::{self, Detected};
 use crate::lifeline::model::Lifeline;
 use crate::lifeline::repair::repair;
@@ -95,9 +95,19 @@ impl<'d> Judge<'d> {
     ///
     /// A change is none: see [`ChangeError`].
     pub fn judge(&self, changes: &[Change]) -> Result<Judgement, ChangeError> {
-        let outcome = self.outcome(changes)?;
-        let repair = if outcome.is_bad() { repair(self, changes, &outcome)? } else { None };
-        Ok(Judgement { broken: self.broken().to_vec(), repair, ..self.judgement(changes, outcome)? })
+        Ok(Judgement { broken: self.broken().to_vec(), ..self.repaired(changes)? })
+    }
+
+    /// Judges changes, and looks for a repair and for what is broken before them where they cut something. Most changes cut
+    /// nothing, and are answered in a fraction of the time.
+    ///
+    /// # Errors
+    ///
+    /// A change is none: see [`ChangeError`].
+    pub fn review(&self, changes: &[Change]) -> Result<Judgement, ChangeError> {
+        let judgement = self.repaired(changes)?;
+        let cuts = judgement.verdict == Verdict::Cuts;
+        Ok(if cuts { Judgement { broken: self.broken().to_vec(), ..judgement } } else { judgement })
     }
 
     /// Judges changes without looking for a repair, or for what is broken before them: the verdict alone, in a fraction of
@@ -138,6 +148,13 @@ impl<'d> Judge<'d> {
         Ok(Outcome::of(&before, false, world, changes, detected, &self.assumptions))
     }
 
+    /// Judges changes, and looks for a repair if they need one.
+    fn repaired(&self, changes: &[Change]) -> Result<Judgement, ChangeError> {
+        let outcome = self.outcome(changes)?;
+        let repair = if outcome.is_bad() { repair(self, changes, &outcome)? } else { None };
+        Ok(Judgement { repair, ..self.judgement(changes, outcome)? })
+    }
+
     /// What is cut by the whole and on the way, and an order in which nothing is.
     fn judgement(&self, changes: &[Change], outcome: Outcome) -> Result<Judgement, ChangeError> {
         let mut cuts = outcome.cuts();
@@ -173,7 +190,7 @@ impl<'d> Judge<'d> {
 
     /// The state, held against the same cluster with nothing that closes its hosts.
     fn alone(&self) -> Outcome {
-        let bare = bare(&self.world.snapshot, &self.assumptions);
+        let bare = self.world.bare(&self.assumptions);
         let before = Before { world: &bare, ground: None, stops: &BTreeSet::new() };
         let detected = Arc::clone(&self.detected);
         Outcome::of(&before, true, self.world.clone(), &[], detected, &self.assumptions)
@@ -185,16 +202,6 @@ impl fmt::Debug for Judge<'_> {
         let lifelines = self.detected.lifelines.len();
         formatter.debug_struct("Judge").field("lifelines", &lifelines).finish_non_exhaustive()
     }
-}
-
-/// The same cluster with nothing that closes its hosts: what does not pass there, no host policy is to blame for.
-fn bare(state: &Snapshot, assumptions: &Assumptions) -> World {
-    let mut open = state.clone();
-    Arc::make_mut(&mut open.objects)
-        .retain(|key| !["HostEndpoint", "KubeControllersConfiguration"].contains(&key.kind.as_str()));
-    let mut assumptions = assumptions.clone();
-    assumptions.cilium_settings.insert("enable-host-firewall".to_owned(), "false".to_owned());
-    World::new(&open, &assumptions)
 }
 
 /// The flows of both states. One that goes on between the same ends with other packets has moved, and is only as it is

@@ -63,6 +63,18 @@ impl World {
         Self { snapshot: snapshot.clone(), calico, cilium }
     }
 
+    /// The same cluster with nothing that closes its hosts: what does not pass there, no host policy is to blame for.
+    pub(super) fn bare(&self, assumptions: &Assumptions) -> Self {
+        let mut open = self.snapshot.clone();
+        Arc::make_mut(&mut open.objects)
+            .retain(|key| !["HostEndpoint", "KubeControllersConfiguration"].contains(&key.kind.as_str()));
+        let mut stated = assumptions.cilium_settings.clone();
+        stated.insert("enable-host-firewall".to_owned(), "false".to_owned());
+        let options = Options { version: assumptions.cilium_version, stated: &stated, ..Options::default() };
+        let (calico, cilium) = (self.calico.with(&open), Cilium::new(&open, options));
+        Self { snapshot: open, calico, cilium }
+    }
+
     /// Whether nodes, with their interfaces and pods, are those of another state, from which this one comes.
     pub(super) fn has_nodes_of(&self, before: &Self) -> bool {
         let (now, then) = (&self.snapshot, &before.snapshot);

@@ -38,8 +38,8 @@ const MOST: usize = 4;
 /// Until the outcome of one may be known.
 const WAIT: Duration = Duration::from_millis(40);
 
-/// Decides about a change in one state.
-pub type Judge<'j> = &'j (dyn Fn(&Snapshot) -> Result<Decision, String> + Sync);
+/// Decides about a change in one state, told whether that is the state as it was read; others may come about.
+pub type Judge<'j> = &'j (dyn Fn(&Snapshot, bool) -> Result<Decision, String> + Sync);
 
 /// The ledger, as one replica sees it.
 pub struct Ledger {
@@ -218,7 +218,7 @@ fn judged(others: &[&Entry], proposal: &Entry, snapshot: &Snapshot, judge: Judge
             states.push((gone, names));
         }
         for (state, names) in states {
-            let mut decision = judge(&state)?;
+            let mut decision = judge(&state, names.is_empty())?;
             if let Some(denial) = &mut decision.answer.denial {
                 if !names.is_empty() {
                     denial.message = with_others(&denial.message, &names);

@@ -129,9 +129,9 @@ fn broken(state: &Snapshot) -> BTreeSet<String> {
     closing.filter(cut).map(str::to_owned).collect()
 }
 
-fn judge_of(entry: &Entry) -> impl Fn(&Snapshot) -> Result<Decision, String> + Sync + use<> {
+fn judge_of(entry: &Entry) -> impl Fn(&Snapshot, bool) -> Result<Decision, String> + Sync + use<> {
     let change = entry.change();
-    move |state| {
+    move |state, _| {
         let after = change.apply(state).map_err(|error| error.to_string())?;
         if broken(&after).is_subset(&broken(state)) {
             return Ok(Decision::allowed());

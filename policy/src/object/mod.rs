@@ -1,9 +1,13 @@
 //! What every Kubernetes object has, and reading one without losing what no type claims.
 
+mod bookkeeping;
+
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+pub use bookkeeping::{is_same_without, strip};
 
 /// A Kubernetes object whose `spec` is `S`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

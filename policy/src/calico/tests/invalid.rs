@@ -64,15 +64,29 @@ fn trap_25_invalid_content_is_not_refused_on_the_raw_path() {
     let endpoint = json!({"node": "n", "expectedIPs": ["10.0.0.1/32"]});
     assert!(Lab::raw().with("HostEndpoint", "h", endpoint.clone()).arrives(80));
     assert_eq!(Lab::new().with("HostEndpoint", "h", endpoint).refused(Stage::Api), ["h"]);
-    // SCTP passes the API and stops Felix; so does what the API would have refused.
+}
+
+/// The API stores failsafe ports of any protocol and network, and Felix does not start with them: the running validator of
+/// v3.31.0 has nothing against them (projectcalico/calico:libcalico-go/lib/validator/v3/validator.go validateProtoPort is not
+/// reached), and what `FailsafeInboundHostPorts` does with them is in felix/config/param_types.go.
+#[test]
+fn failsafe_ports_that_felix_cannot_read_are_stored() {
     for port in [
         json!({"protocol": "SCTP", "port": 80}),
+        json!({"protocol": "jolly-UDP", "port": 0}),
         json!({"port": 80}),
         json!({"protocol": "TCP", "port": 80, "net": "x"}),
     ] {
-        let lab = Lab::raw().with("FelixConfiguration", "default", json!({"failsafeInboundHostPorts": [port]}));
-        assert_eq!(lab.state().settings("n").fatal.len(), 1);
-        assert!(lab.state().unknown.iter().any(|unknown| unknown.path == "failsafe"));
+        for lab in [Lab::raw(), Lab::new()] {
+            let lab = lab.with("FelixConfiguration", "default", json!({"failsafeInboundHostPorts": [port]}));
+            assert_eq!(lab.state().settings("n").fatal.len(), 1, "{port}");
+            assert!(lab.state().unknown.iter().any(|unknown| unknown.path == "failsafe"));
+            assert!(lab.refused(Stage::Api).is_empty());
+        }
+    }
+    for port in [json!({"protocol": "TCP", "port": 70_000}), json!({"protocol": 6, "port": 80})] {
+        let lab = Lab::new().with("FelixConfiguration", "default", json!({"failsafeInboundHostPorts": [port]}));
+        assert_eq!(lab.refused(Stage::Api), ["default"], "{port}");
     }
 }
 

@@ -381,6 +381,8 @@ pub enum Hazard {
     Stops,
     /// Felix gives up on nodes with nftables.
     StopsNftables,
+    /// Felix gives up on nodes with iptables.
+    StopsIptables,
     /// Packets are treated otherwise than the text says.
     Misleads,
 }

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use tests::coverage::Run;
-use tests::live::{calico, cilium};
+use tests::live::calico::{self, Filters};
+use tests::live::cilium;
 
 const USAGE: &str = "usage: fuzz-verdicts calico|cilium [--cases N] [--seed S]";
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = if engine == "calico" {
-        calico::run(run).map(|report| (report.totals.mismatches, report.to_string()))
+        calico::run(run, Filters::Both).map(|report| (report.totals.mismatches, report.to_string()))
     } else {
         let threads = available_parallelism().map_or(1, Into::into);
         cilium::run(run, threads).map(|report| (report.totals.mismatches, report.to_string()))

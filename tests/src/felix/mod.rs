@@ -31,6 +31,9 @@ pub const INTERFACES: [&str; 5] = ["eth0", "eth1", "eth2", "mgmt-br", "cali0"];
 /// Lines of Felix' log that an error quotes.
 const QUOTED_LINES: usize = 25;
 
+/// The kind of Felix' settings.
+const CONFIGURATION: &str = "FelixConfiguration";
+
 /// How long Felix may take. On two busy cores a second is common.
 const PATIENCE_SECONDS: u64 = 60;
 
@@ -44,6 +47,8 @@ pub struct Rig {
     dataplanes: Vec<Dataplane>,
     generation: u16,
     running: Option<Running>,
+    /// Whether the store holds the configuration that Felix runs with, all of it.
+    configured: bool,
     interfaces: Vec<CaseInterface>,
     nodes: Vec<String>,
 }
@@ -86,6 +91,7 @@ impl Rig {
             dataplanes: dataplanes.to_vec(),
             generation: 0,
             running: None,
+            configured: false,
             interfaces: Vec::new(),
             nodes: Vec::new(),
         };
@@ -120,21 +126,28 @@ impl Rig {
         let wanted = Running {
             node: case.node.clone(),
             env: case.env.clone(),
-            configuration: case
-                .objects
-                .iter()
-                .filter(|object| object["kind"] == "FelixConfiguration")
-                .cloned()
-                .collect(),
+            configuration: case.objects.iter().filter(|object| object["kind"] == CONFIGURATION).cloned().collect(),
             dataplanes,
         };
         let restart = self.running.as_ref() != Some(&wanted);
         if restart {
             self.stop()?;
         }
-        let invalid = self.store(case)?;
+        // It sees a state as a whole instead of programming the kernel for every step on the way.
+        self.hold(true)?;
+        let stored = self.store(case, !restart);
+        self.hold(false)?;
+        let invalid = stored?;
         self.enforce(case, wanted, restart)?;
         self.probe(case, &invalid)
+    }
+
+    /// Has a Felix that runs stand still, or go on.
+    fn hold(&self, still: bool) -> Result<()> {
+        for &dataplane in self.running.iter().flat_map(|running| &running.dataplanes) {
+            self.process.ask(&Operation::Hold { node: name(dataplane), still })?;
+        }
+        Ok(())
     }
 
     /// Has kubectl apply manifests instead of the objects of a case, and sends its packets under a new Felix.
@@ -144,7 +157,7 @@ impl Rig {
     /// The API server refuses something, or as [`Rig::answer`].
     pub fn answer_applied(&mut self, manifests: &str, case: &Case) -> Result<BTreeMap<Dataplane, Answer>> {
         self.stop()?;
-        self.send(&objects::clear())?;
+        self.send(&objects::clear(&[]))?;
         self.add_node(&case.node)?;
         self.cluster.kubectl().apply(manifests)?;
         self.mark(&case.node)?;
@@ -198,15 +211,19 @@ impl Rig {
         Ok(())
     }
 
-    /// Replaces the objects of the case before by those of this one, and says which are refused.
-    fn store(&mut self, case: &Case) -> Result<Vec<Invalid>> {
+    /// Replaces the objects of the case before by those of this one, and says which are refused. The configuration stays
+    /// where it is the same, because Felix ends whenever it changes.
+    fn store(&mut self, case: &Case, same_configuration: bool) -> Result<Vec<Invalid>> {
         let api = if case.raw { Api::Stored } else { Api::Aggregated };
-        self.send(&objects::clear())?;
+        let kept: &[&str] = if same_configuration && self.configured { &[CONFIGURATION] } else { &[] };
+        self.configured = false;
+        self.send(&objects::clear(kept))?;
         self.add_node(&case.node)?;
         // Policies come after their tiers, because the aggregated API refuses a tier that is not there.
         let (policies, others): (Vec<_>, Vec<_>) = case
             .objects
             .iter()
+            .filter(|object| !kept.iter().any(|kind| object["kind"] == **kind))
             .partition(|object| object["kind"].as_str().is_some_and(|kind| kind.ends_with("Policy")));
         let mut invalid = Vec::new();
         for objects in [others, policies] {
@@ -229,6 +246,7 @@ impl Rig {
                 }
             }
         }
+        self.configured = invalid.iter().all(|refused| refused.kind != CONFIGURATION);
         self.mark(&case.node)?;
         Ok(invalid)
     }

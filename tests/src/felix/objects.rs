@@ -66,9 +66,10 @@ pub(super) fn own(kind: &str, name: &str, labels: Value, spec: Value) -> Option<
     Some(Request { method: "PATCH", path: format!("{collection}/{name}?fieldManager=rig&force=true"), body })
 }
 
-/// Requests that remove every object but the rig's own.
-pub(super) fn clear() -> Vec<Request> {
-    let stored = KINDS.iter().filter_map(|(kind, ..)| collection(Api::Stored, kind));
+/// Requests that remove every object but the rig's own and those of the kinds that are kept.
+pub(super) fn clear(kept: &[&str]) -> Vec<Request> {
+    let kinds = KINDS.iter().filter(|(kind, ..)| !kept.contains(kind));
+    let stored = kinds.filter_map(|(kind, ..)| collection(Api::Stored, kind));
     let slices = kubernetes("discovery.k8s.io/v1", "EndpointSlice");
     let paths = stored.chain(slices);
     paths

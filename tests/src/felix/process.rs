@@ -52,6 +52,7 @@ pub(super) enum Operation<'a> {
     Objects { requests: &'a [Request] },
     Start { node: &'a str, env: &'a BTreeMap<String, String> },
     Stop { node: &'a str },
+    Hold { node: &'a str, still: bool },
     Clear { node: &'a str },
     Addresses { node: &'a str, interfaces: &'a [CaseInterface] },
     Burst { node: &'a str, packets: &'a [CasePacket] },

@@ -34,16 +34,29 @@ impl fmt::Display for Report {
     }
 }
 
-/// Puts random states to Felix, in nftables mode and in iptables mode at once.
+/// Which packet filters a state is given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filters {
+    /// Both at once.
+    Both,
+    /// One, each for a stretch of states.
+    InTurn,
+}
+
+/// Puts random states to Felix, in nftables mode and in iptables mode.
 ///
 /// # Errors
 ///
 /// A part cannot be had, or Felix does not get to a state.
-pub fn run(run: Run) -> Result<Report> {
+pub fn run(run: Run, filters: Filters) -> Result<Report> {
     let mut report = Report { coverage: facts::declared(), ..Report::default() };
     let mut rig = Rig::start(&[Dataplane::Nftables, Dataplane::Iptables])?;
     for index in 0..run.cases {
-        let case = random::calico::case(run.seed, index);
+        let mut case = random::calico::case(run.seed, index);
+        if filters == Filters::InTurn && case.dataplane.is_none() {
+            let turn = [Dataplane::Nftables, Dataplane::Iptables];
+            case.dataplane = turn.get((index / random::calico::BLOCK % 2) as usize).copied();
+        }
         let pairs = rig.compare(&case).map_err(|error| Error::Answer {
             part: "felix",
             answer: format!("{error}\nin the state\n{}", serde_json::to_string(&case).unwrap_or_default()),

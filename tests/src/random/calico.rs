@@ -16,7 +16,7 @@ use super::Dice;
 use crate::verdicts::calico::Case;
 
 /// So many neighbouring cases have one configuration of Felix, because a change of it ends Felix.
-const BLOCK: u64 = 15;
+pub(crate) const BLOCK: u64 = 15;
 
 /// One case, in the format of the recorded ones.
 #[must_use]

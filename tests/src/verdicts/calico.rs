@@ -1,5 +1,7 @@
 //! Calico's cases: JSON lines of objects and packets in, verdicts out.
 
+mod fact;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::LineError;
+pub use fact::{Fact, Validity, programs, validity};
 
 /// One case.
 #[derive(Clone, Debug, Serialize, Deserialize)]

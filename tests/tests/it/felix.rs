@@ -6,13 +6,31 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 use policy::calico::settings::Dataplane;
+use tests::coverage::Run;
 use tests::felix::Rig;
+use tests::live::calico::{Filters, run};
 use tests::verdicts::calico::{Answer, Case};
 
 type Test = Result<(), Box<dyn std::error::Error>>;
 
+/// How many random states. `fuzz-verdicts` takes as many as wanted, and gives each to both packet filters.
+const STATES: u64 = 300;
+
 /// Every so many of the random recordings; all would take an hour.
 const STEP: usize = 70;
+
+/// Felix and this project do the same in states that nobody wrote down.
+#[test]
+fn random_states_have_equal_verdicts() -> Test {
+    if tests::offline() {
+        return Ok(());
+    }
+    let report = run(Run::of(STATES), Filters::InTurn)?;
+    assert_eq!((report.totals.mismatches, report.totals.cases), (0, STATES), "{report}");
+    assert_eq!(report.coverage.undecided("stage"), [""; 0], "never decides:\n{report}");
+    assert!(report.totals.accepts > 5_000 && report.totals.denies > 5_000, "{}", report.totals);
+    Ok(())
+}
 
 /// Recorded cases, and Felix as it runs here, agree: so the rig does what the recording did. Our engine agrees with both, and
 /// with Felix in iptables mode too, which the recording did not see.

@@ -10,6 +10,7 @@ use tests::calico_apiserver::CalicoApiserver;
 use tests::check::{Checker, CiliumOptions, Verdict};
 use tests::cluster::{Cluster, CrdSet};
 use tests::scratch::Scratch;
+use tests::verdicts::calico::validity;
 
 type Test = Result<(), Box<dyn std::error::Error>>;
 
@@ -131,6 +132,20 @@ fn calico_apiserver_wants_v1_alone() -> Test {
     let cluster = Cluster::start(&[])?;
     let refusal = CalicoApiserver::start(&cluster).unwrap_err().to_string();
     assert!(refusal.contains("needs a cluster with the CRDs of v1"), "{refusal}");
+    Ok(())
+}
+
+/// Calico's validator says of them what this project does, see the test `conformance`.
+#[test]
+fn calico_check_agrees_about_the_facts() -> Test {
+    if tests::offline() {
+        return Ok(());
+    }
+    let checker = Checker::calico()?;
+    for fact in validity()? {
+        let verdict = checker.check(&fact.object)?;
+        assert_eq!(verdict == Verdict::Accepted, fact.valid, "{} {verdict:?}", fact.object);
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -25,6 +26,8 @@ type felix struct {
 
 	mutex   sync.Mutex
 	count   int
+	process *os.Process
+	still   bool
 	stopped chan struct{}
 	ended   chan struct{}
 }
@@ -69,6 +72,22 @@ func (f *felix) starts() int {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	return f.count
+}
+
+// hold has Felix stand still, also one that is started meanwhile, or go on.
+func (f *felix) hold(still bool) error {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.still = still
+	signal := syscall.SIGCONT
+	if still {
+		signal = syscall.SIGSTOP
+	}
+	// One that has ended is started anew.
+	if err := f.process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
 }
 
 // keep starts Felix anew whenever it ends, as an init system would.
@@ -123,8 +142,12 @@ func (f *felix) launch(env map[string]string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	f.mutex.Lock()
+	defer f.mutex.Unlock()
 	f.count++
-	f.mutex.Unlock()
+	f.process = command.Process
+	if f.still {
+		return command, f.process.Signal(syscall.SIGSTOP)
+	}
 	return command, nil
 }
 

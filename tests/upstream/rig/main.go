@@ -29,6 +29,8 @@ type operation struct {
 	Accept  []bool            `json:"accept"`
 	Rules   map[string]string `json:"rules"`
 	Seconds int               `json:"seconds"`
+	// Still says whether Felix is to stand still or to go on.
+	Still bool `json:"still"`
 }
 
 type answer struct {
@@ -144,6 +146,8 @@ func (r *rig) perform(line []byte) (answer, error) {
 	case "stop":
 		n.felix.stop()
 		return answer{}, nil
+	case "hold":
+		return answer{}, n.felix.hold(op.Still)
 	case "clear":
 		return answer{}, n.clear()
 	case "addresses":

@@ -148,6 +148,8 @@ impl Compiler<'_> {
             return None;
         }
         self.policy_dangers(&key, &spec);
+        self.rules_dangers(&key, &ingress, "spec.ingress");
+        self.rules_dangers(&key, &egress, "spec.egress");
         let types = spec.types.unwrap_or_default();
         let is_of = |name: &str| types.is_empty() || types.iter().any(|kind| kind.eq_ignore_ascii_case(name));
         let class = match (spec.do_not_track, spec.pre_dnat, spec.apply_on_forward) {
@@ -208,6 +210,21 @@ impl Compiler<'_> {
         for (direction, rules) in directions {
             for (index, rule) in rules.iter().flatten().enumerate() {
                 self.rule_dangers(key, rule, &format!("spec.{direction}[{index}]"));
+            }
+        }
+    }
+
+    /// What a packet filter does not take.
+    pub(super) fn rules_dangers(&mut self, key: &Key, rules: &[crate::calico::state::Rule], path: &str) {
+        for rule in rules {
+            // Felix appends the type whatever the protocol is (projectcalico/calico:felix/rules/policy.go), and the API asks
+            // for the protocol beside `icmp` alone.
+            let typed = rule.icmp.is_some() || rule.not_icmp.is_some();
+            let misfit = |exists: bool, number: u8| exists && rule.protocol != Some(number);
+            if typed && (misfit(rule.families.v4, 1) || misfit(rule.families.v6, 58)) {
+                let field = if rule.icmp.is_some() { "icmp" } else { "notICMP" };
+                let effect = "iptables takes a type only with ICMP, or ICMPv6 in IPv6, as the protocol, and Felix gives up on its nodes";
+                self.danger(key, format!("{path}[{}].{field}", rule.index), effect, Hazard::StopsIptables);
             }
         }
     }

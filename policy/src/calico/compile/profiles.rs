@@ -27,6 +27,8 @@ impl Compiler<'_> {
                     self.rule_dangers(&key, rule, &format!("spec.{direction}[{index}]"));
                 }
             }
+            self.rules_dangers(&key, &ingress, "spec.ingress");
+            self.rules_dangers(&key, &egress, "spec.egress");
             if refused {
                 self.note(&key, "spec", "a profile whose rules Felix refuses");
                 continue;

@@ -12,9 +12,10 @@ pub(in crate::calico) fn faults(value: &Value) -> Vec<(String, &'static str)> {
     let entries = |name: &str| field(name).and_then(Value::as_array).into_iter().flatten().enumerate();
     for name in ["failsafeInboundHostPorts", "failsafeOutboundHostPorts"] {
         for (index, entry) in entries(name) {
-            let protocol = entry.get("protocol").and_then(Value::as_str).unwrap_or_default();
-            if !matches!(protocol, "TCP" | "UDP" | "SCTP") {
-                faults.push((format!("spec.{name}[{index}].protocol"), "protocol must be TCP, UDP or SCTP"));
+            // The validator knows what an entry may say, and does not look at the entries of a configuration: what Felix
+            // cannot start with is stored.
+            if entry.get("protocol").is_some_and(|protocol| !protocol.is_null() && !protocol.is_string()) {
+                faults.push((format!("spec.{name}[{index}].protocol"), "not text"));
             }
             let port = entry.get("port").map_or(Some(0), Value::as_u64);
             if port.is_none_or(|port| port > u64::from(u16::MAX)) {

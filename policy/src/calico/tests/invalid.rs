@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::lab::{Lab, inward, tcp};
-use crate::calico::state::Stage;
+use crate::calico::state::{Hazard, Stage};
 
 fn open_endpoint(lab: Lab) -> Lab {
     let spec = json!({"node": "n", "interfaceName": "eth0", "profiles": ["projectcalico-default-allow"]});
@@ -64,15 +64,62 @@ fn trap_25_invalid_content_is_not_refused_on_the_raw_path() {
     let endpoint = json!({"node": "n", "expectedIPs": ["10.0.0.1/32"]});
     assert!(Lab::raw().with("HostEndpoint", "h", endpoint.clone()).arrives(80));
     assert_eq!(Lab::new().with("HostEndpoint", "h", endpoint).refused(Stage::Api), ["h"]);
-    // SCTP passes the API and stops Felix; so does what the API would have refused.
+}
+
+/// An ICMP type beside another protocol ends Felix in iptables mode, whose iptables-restore refuses the rule that it writes,
+/// for each family that the rule is written for; `notICMP` passes the API so (projectcalico/calico:felix/rules/policy.go;
+/// found as a random state).
+#[test]
+fn icmp_types_without_their_protocol_stop_felix_with_iptables() {
+    let hazards = |lab: Lab, rule: Value| -> Vec<(String, Hazard)> {
+        let dangers = lab.on_eth0().policy("p", denying(rule)).state().dangers;
+        dangers.into_iter().map(|danger| (danger.path, danger.hazard)).collect()
+    };
+    let stops = |field: &str| vec![(format!("spec.ingress[0].{field}"), Hazard::StopsIptables)];
+    for rule in [
+        json!({"protocol": "TCP", "notICMP": {"type": 15}}),
+        json!({"notICMP": {"type": 8}}),
+        json!({"protocol": 1, "notICMP": {"type": 8}}),
+    ] {
+        assert_eq!(hazards(Lab::new(), rule.clone()), stops("notICMP"), "{rule}");
+    }
+    for rule in [
+        json!({"protocol": "tcp", "icmp": {"type": 8}}),
+        json!({"protocol": "ICMP", "ipVersion": 6, "icmp": {"type": 8}}),
+    ] {
+        assert_eq!(hazards(Lab::raw(), rule.clone()), stops("icmp"), "{rule}");
+    }
+    for rule in [
+        json!({"protocol": "ICMP", "icmp": {"type": 8}}),
+        json!({"protocol": "ICMPv6", "notICMP": {"type": 128}}),
+        json!({"protocol": 1, "ipVersion": 4, "notICMP": {"type": 8}}),
+        json!({"protocol": 1, "source": {"nets": ["10.0.0.0/8"]}, "notICMP": {"type": 8}}),
+    ] {
+        assert_eq!(hazards(Lab::new(), rule.clone()), [], "{rule}");
+    }
+}
+
+/// The API stores failsafe ports of any protocol and network, and Felix does not start with them: the running validator of
+/// v3.31.0 has nothing against them (projectcalico/calico:libcalico-go/lib/validator/v3/validator.go validateProtoPort is not
+/// reached), and what `FailsafeInboundHostPorts` does with them is in felix/config/param_types.go.
+#[test]
+fn failsafe_ports_that_felix_cannot_read_are_stored() {
     for port in [
         json!({"protocol": "SCTP", "port": 80}),
+        json!({"protocol": "jolly-UDP", "port": 0}),
         json!({"port": 80}),
         json!({"protocol": "TCP", "port": 80, "net": "x"}),
     ] {
-        let lab = Lab::raw().with("FelixConfiguration", "default", json!({"failsafeInboundHostPorts": [port]}));
-        assert_eq!(lab.state().settings("n").fatal.len(), 1);
-        assert!(lab.state().unknown.iter().any(|unknown| unknown.path == "failsafe"));
+        for lab in [Lab::raw(), Lab::new()] {
+            let lab = lab.with("FelixConfiguration", "default", json!({"failsafeInboundHostPorts": [port]}));
+            assert_eq!(lab.state().settings("n").fatal.len(), 1, "{port}");
+            assert!(lab.state().unknown.iter().any(|unknown| unknown.path == "failsafe"));
+            assert!(lab.refused(Stage::Api).is_empty());
+        }
+    }
+    for port in [json!({"protocol": "TCP", "port": 70_000}), json!({"protocol": 6, "port": 80})] {
+        let lab = Lab::new().with("FelixConfiguration", "default", json!({"failsafeInboundHostPorts": [port]}));
+        assert_eq!(lab.refused(Stage::Api), ["default"], "{port}");
     }
 }
 

@@ -7,6 +7,7 @@ mod invalid;
 mod lab;
 mod laws;
 mod overlay;
+mod programs;
 mod rules;
 mod services;
 mod tiers;

@@ -101,10 +101,11 @@ pub(super) fn stops(world: &World) -> BTreeSet<Stop> {
     for reason in all().flat_map(|settings| &settings.fatal) {
         add(Cni::Calico, String::new(), "", format!("{reason}; Felix does not start with it, or never gets in sync"));
     }
-    let nftables = all().any(|settings| settings.dataplane.value == Dataplane::Nftables);
+    let has = |dataplane| all().any(|settings| settings.dataplane.value == dataplane);
     let stopping = |danger: &&calico::Danger| match danger.hazard {
         calico::Hazard::Stops => true,
-        calico::Hazard::StopsNftables => nftables,
+        calico::Hazard::StopsNftables => has(Dataplane::Nftables),
+        calico::Hazard::StopsIptables => has(Dataplane::Iptables),
         calico::Hazard::Misleads => false,
     };
     for danger in state.dangers.iter().filter(stopping) {

@@ -98,7 +98,6 @@ const OPERATORS: &[&str] = &[
     "(",
 ];
 const STAGES: &[&str] = &[
-    "raw PREROUTING: failsafe ports",
     "raw PREROUTING: tier",
     "raw OUTPUT: tier",
     "mangle PREROUTING: tier",

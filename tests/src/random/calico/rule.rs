@@ -144,7 +144,12 @@ fn entity(dice: &mut Dice, entity: &mut Value, six: bool) {
 
 /// What Calico's validator refuses.
 fn spoil(dice: &mut Dice, rule: &mut Value) {
-    match dice.number(..6) {
+    let which = dice.number(..6);
+    if let (2 | 3, Some(fields)) = (which, rule.as_object_mut()) {
+        // A type beside another protocol ends Felix in iptables mode.
+        fields.retain(|field, _| field != "icmp" && field != "notICMP");
+    }
+    match which {
         0 => rule["source"] = json!({"nets": ["10.9.0.7/24"]}),
         1 => rule["source"] = json!({"notNets": ["0.0.0.0/0"]}),
         2 => rule["protocol"] = json!("tcp"),

@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 
 pub mod calico_apiserver;
+pub mod chart;
 pub mod check;
 pub mod cluster;
 pub mod coverage;

@@ -1,6 +1,7 @@
 //! The webhook before a real API server, with kubectl as the client.
 
 mod lockouts;
+mod rights;
 mod ways;
 
 /// What a test comes to.

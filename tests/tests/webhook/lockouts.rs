@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tests::calico_apiserver::CalicoApiserver;
 use tests::cluster::{Cluster, CrdSet};
 use tests::guarded::{Guarded, Replica};
-use tests::kubectl::Output;
+use tests::kubectl::{Kubectl, Output};
 
 use crate::Test;
 
@@ -48,17 +48,28 @@ const LEFT_OUT: [(&str, &str); 2] = [
     ("lockout_23_policy_that_felix_does_not_read", "two API groups at once"),
 ];
 
+/// Cases from whose end the way back is taken, too; `fixes.rs` does so with all of them, without an API server.
+const MENDED: [&str; 7] = [
+    "incident_node_exporter",
+    "incident_deny_over_an_allow",
+    "incident_overlay_cut_by_an_egress_policy",
+    "lockout_01_endpoint_without_policy_or_profile",
+    "lockout_04_allow_deleted",
+    "lockout_07_order",
+    "lockout_09_set_without_its_nets",
+];
+
 /// A change, and what is to come of it: `policy/tests/lifeline/cases`.
 #[derive(Deserialize)]
-struct Case {
+pub(crate) struct Case {
     bases: Vec<String>,
     #[serde(default)]
     state: String,
     #[serde(default)]
-    change: String,
+    pub(crate) change: String,
     #[serde(default)]
-    delete: String,
-    verdict: String,
+    pub(crate) delete: String,
+    pub(crate) verdict: String,
     #[serde(default)]
     cuts: Vec<String>,
 }
@@ -80,7 +91,7 @@ fn cases_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/lifeline")
 }
 
-fn objects(text: &str) -> Vec<Value> {
+pub(crate) fn objects(text: &str) -> Vec<Value> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).expect("manifests");
     let items = |value: Value| value["items"].as_array().cloned().unwrap_or_else(|| vec![value]);
     documents.into_iter().filter(|value| !value.is_null()).flat_map(items).collect()
@@ -90,7 +101,7 @@ fn list(objects: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
 }
 
-fn name(object: &Value) -> String {
+pub(crate) fn name(object: &Value) -> String {
     format!(
         "{}/{}",
         object["kind"].as_str().unwrap_or_default(),
@@ -105,14 +116,13 @@ struct Lab {
     state: Vec<Value>,
 }
 
-/// Cases about one CNI that an API server asks about.
-fn labs(calico: bool) -> Vec<Lab> {
+/// All cases, each with its title and the objects of its state.
+pub(crate) fn cases() -> Vec<(String, Case, Vec<Value>)> {
     let root = cases_root();
-    let mut labs = Vec::new();
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(root.join("cases")).expect("the folder").map(|entry| entry.expect("a file").path()).collect();
     files.sort();
-    for file in files {
+    let case = |file: PathBuf| {
         let title = file.file_stem().expect("a name").to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&file).expect("the file");
         let case: Case = serde_saphyr::from_str(&text).expect(&title);
@@ -130,6 +140,15 @@ fn labs(calico: bool) -> Vec<Lab> {
             }
             state.push(object);
         }
+        (title, case, state)
+    };
+    files.into_iter().map(case).collect()
+}
+
+/// Cases about one CNI that an API server asks about.
+fn labs(calico: bool) -> Vec<Lab> {
+    let mut labs = Vec::new();
+    for (title, case, state) in cases() {
         let changes = [objects(&case.change), objects(&case.delete)].concat();
         let [change] = changes.as_slice() else { continue };
         if state.iter().chain(&changes).any(|object| object["apiVersion"] == "crd.projectcalico.org/v1") {
@@ -227,14 +246,17 @@ impl House {
 
     /// Makes the change of a case, with the verb that a user would take.
     fn make(&self, lab: &Lab) -> tests::Result<Output> {
-        let kubectl = self.guarded.cluster().kubectl();
+        Self::make_as(self.guarded.cluster().kubectl(), self.changed, lab)
+    }
+
+    fn make_as(kubectl: &Kubectl, path: Written, lab: &Lab) -> tests::Result<Output> {
         let (change, gone) = (objects(&lab.case.change), objects(&lab.case.delete));
         if let Some(object) = change.first() {
             let exists = lab.state.iter().any(|before| name(before) == name(object));
             let verb = if exists { "replace" } else { "create" };
-            kubectl.run(&[verb, "-v=10", "--validate=false", "-f", "-"], &list(&Self::written(self.changed, &change)))
+            kubectl.run(&[verb, "-v=10", "--validate=false", "-f", "-"], &list(&Self::written(path, &change)))
         } else {
-            kubectl.run(&["delete", "-v=10", "--wait=false", "-f", "-"], &list(&Self::written(self.changed, &gone)))
+            kubectl.run(&["delete", "-v=10", "--wait=false", "-f", "-"], &list(&Self::written(path, &gone)))
         }
     }
 
@@ -302,6 +324,29 @@ impl House {
         Ok(())
     }
 
+    /// From the state that a case leads to, back to what was: never refused.
+    fn mend(&self, lab: &Lab) -> Test {
+        let prepared = list(&Self::written(self.prepared, &lab.state));
+        self.guarded.unreviewed().ok(&["create", "-f", "-"], &prepared)?;
+        let said = Self::make_as(self.guarded.unreviewed(), self.prepared, lab)?;
+        assert!(said.status.success(), "{}", error(&said.stderr));
+        let changed = [objects(&lab.case.change), objects(&lab.case.delete)].concat();
+        let kubectl = self.guarded.cluster().kubectl();
+        for object in changed {
+            let before = lab.state.iter().find(|before| name(before) == name(&object));
+            let is_gone = lab.case.change.is_empty();
+            let (verb, object) = match before {
+                Some(before) => (if is_gone { "create" } else { "replace" }, before),
+                None => ("delete", &object),
+            };
+            let object = list(&Self::written(self.changed, std::slice::from_ref(object)));
+            let wait = if verb == "delete" { "--wait=false" } else { "--validate=false" };
+            let said = kubectl.run(&[verb, wait, "-f", "-"], &object)?;
+            assert!(said.status.success(), "not mended: {}", error(&said.stderr));
+        }
+        Ok(())
+    }
+
     /// Takes everything away, and with it what was allowed and is still waited for.
     fn clear(&self, lab: &Lab) -> Test {
         let all = [lab.state.clone(), objects(&lab.case.change)].concat();
@@ -322,24 +367,31 @@ impl House {
 }
 
 fn every_case(house: &House, calico: bool) -> Test {
-    let mut wrong = Vec::new();
+    let (mut wrong, mut mended) = (Vec::new(), 0);
     let labs = labs(calico);
     assert!(labs.len() > 10);
     for lab in labs {
         if LEFT_OUT.iter().any(|(title, _)| *title == lab.title) {
             continue;
         }
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| house.check(&lab)));
-        match outcome {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => wrong.push(format!("{}: {error}", lab.title)),
-            Err(panic) => {
-                let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-                wrong.push(format!("{}: {said}", lab.title));
+        let mut hold = |check: &dyn Fn() -> Test| -> Test {
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => wrong.push(format!("{}: {error}", lab.title)),
+                Err(panic) => {
+                    let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+                    wrong.push(format!("{}: {said}", lab.title));
+                }
             }
+            house.clear(&lab)
+        };
+        hold(&|| house.check(&lab))?;
+        if MENDED.contains(&lab.title.as_str()) {
+            mended += 1;
+            hold(&|| house.mend(&lab))?;
         }
-        house.clear(&lab)?;
     }
+    assert!(mended >= 3, "{mended} cases mended");
     assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n\n"), house.replica.log_end());
     Ok(())
 }

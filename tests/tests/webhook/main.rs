@@ -1,5 +1,6 @@
 //! The webhook before a real API server, with kubectl as the client.
 
+mod fixes;
 mod lockouts;
 mod rights;
 mod ways;

@@ -2,6 +2,7 @@
 
 mod fixes;
 mod lockouts;
+mod presets;
 mod rights;
 mod ways;
 

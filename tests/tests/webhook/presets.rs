@@ -1,17 +1,23 @@
 //! What `translate` writes of a preset is let in under enforce, object by object in its order, on a cluster that fits it; and
 //! with each object the next is judged in the state that the one before has made.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use policy::lifeline::config::Config;
 use policy::lifeline::judge::Assumptions;
 use policy::object::LabelSelector;
 use serde_json::{Map, Value, json};
+use tests::cluster::{Cluster, CrdSet};
+use tests::guarded::Guarded;
 use tests::variants::{self, Target, Variant};
 use translator::render::Manifest;
 use webhook::verdict::State;
 
+use crate::Test;
 use crate::fixes::{World, ask, loaded};
+use crate::rights::{PATIENCE, remaining_kinds};
 
 const NODES: &str = "10.0.0.0/24";
 const PODS: &str = "10.244.0.0/16";
@@ -108,7 +114,7 @@ pub(crate) fn cluster(variant: &Variant, target: Target) -> Vec<Value> {
 }
 
 /// What no object of it tells.
-fn stated(variant: &Variant, target: Target) -> Config {
+fn stated(variant: &Variant, target: Target) -> String {
     let (calico, preset) = (target != Target::Cilium, variant.preset.name);
     let canal = preset == "harvester" || variant.settings.set.iter().any(|(_, value)| value == "canal");
     let mut parameters =
@@ -134,8 +140,8 @@ fn stated(variant: &Variant, target: Target) -> Config {
         let reason = "Harvester has Canal, so its matrix does not name the health port of Cilium";
         spec["switchOff"] = json!([{"id": "cni-control", "reason": reason}]);
     }
-    let config = json!({"apiVersion": "lifeline.dev/v1alpha1", "kind": "LifelineConfig", "metadata": {"name": preset}, "spec": spec});
-    Config::read(&config.to_string()).expect("a configuration")
+    json!({"apiVersion": "lifeline.dev/v1alpha1", "kind": "LifelineConfig", "metadata": {"name": preset}, "spec": spec})
+        .to_string()
 }
 
 /// An object as it is once it is applied: what others have in a shared one stays.
@@ -175,7 +181,7 @@ fn presets_are_let_in_object_by_object() {
                     }
                 }
             }
-            let config = Arc::new(stated(&variant, target));
+            let config = Arc::new(Config::read(&stated(&variant, target)).expect("a configuration"));
             let mut state = State::new(&loaded(&world.0), config, &Assumptions::default());
             for manifest in &variant.render(target, "lifeline").objects {
                 let object = serde_json::to_value(&manifest.object).expect("an object is JSON");
@@ -193,4 +199,67 @@ fn presets_are_let_in_object_by_object() {
     }
     assert!(refused.is_empty(), "{}", refused.join("\n\n"));
     assert!(asked >= 200, "{asked} objects");
+}
+
+/// Applies a preset with kubectl, one object after the other, and then all of them again at once.
+fn is_applied(preset: &str, target: Target, crds: CrdSet) -> Test {
+    let variant = fitting(target, preset);
+    let guarded = Guarded::install(Cluster::start(&[crds])?, &stated(&variant, target))?;
+    guarded.unreviewed().apply(&remaining_kinds(guarded.cluster())?.to_string())?;
+    for object in cluster(&variant, target) {
+        // Every cluster has it.
+        if object["kind"] == "Namespace" {
+            continue;
+        }
+        // A kind that was just defined is served a moment later.
+        let start = Instant::now();
+        while let Err(error) = guarded.unreviewed().ok(&["create", "-f", "-"], &object.to_string()) {
+            if start.elapsed() > PATIENCE {
+                return Err(error.into());
+            }
+        }
+        if object["kind"] == "Pod" {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            let status = json!({"status": object["status"]}).to_string();
+            guarded
+                .unreviewed()
+                .ok(&["patch", "pod", name, "--subresource=status", "--type=merge", "-p", &status], "")?;
+        }
+    }
+    let replica = guarded.start(Path::new(env!("CARGO_BIN_EXE_webhook-under-test")))?;
+    let kubectl = guarded.cluster().kubectl();
+    let mut all = Vec::new();
+    for manifest in variant.render(target, "lifeline").objects {
+        let object = serde_json::to_value(&manifest.object)?;
+        kubectl.ok(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &object.to_string())?;
+        all.push(object);
+    }
+    let all = json!({"apiVersion": "v1", "kind": "List", "items": all}).to_string();
+    kubectl.ok(&["apply", "--server-side", "-f", "-"], &all)?;
+    assert!(!replica.metrics()?.contains("mode=\"enforce\""), "nothing was found: {}", replica.metrics()?);
+    Ok(())
+}
+
+#[test]
+fn kubeadm_is_applied_to_calico() -> Test {
+    if tests::offline() {
+        return Ok(());
+    }
+    is_applied("kubeadm", Target::CalicoV3, CrdSet::CalicoV3)
+}
+
+#[test]
+fn harvester_is_applied_to_calico() -> Test {
+    if tests::offline() {
+        return Ok(());
+    }
+    is_applied("harvester", Target::CalicoV3, CrdSet::CalicoV3)
+}
+
+#[test]
+fn k3s_is_applied_to_cilium() -> Test {
+    if tests::offline() {
+        return Ok(());
+    }
+    is_applied("k3s", Target::Cilium, CrdSet::Cilium)
 }

@@ -17,7 +17,7 @@ use crate::Test;
 use crate::lockouts::CONFIG;
 
 /// Ten times what anything here takes on two busy cores.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_webhook-under-test");
 /// Where agents may be, with a component each.
 const AGENTS: [(&str, &str); 2] = [
@@ -136,7 +136,7 @@ fn exact(cluster: &Cluster, granted: &BTreeSet<Right>, since: usize) -> Test {
 }
 
 /// Every kind that is read, where it is no kind of the API server's own and of no set.
-fn remaining_kinds(cluster: &Cluster) -> Result<Value, Box<dyn std::error::Error>> {
+pub(crate) fn remaining_kinds(cluster: &Cluster) -> Result<Value, Box<dyn std::error::Error>> {
     let there = cluster.kubectl().ok(&["get", "customresourcedefinitions", "-o", "name"], "")?;
     let mut items = Vec::new();
     for row in ROWS.iter() {

@@ -6,21 +6,28 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::cluster::Cluster;
+use crate::api::{Api, objects};
+use crate::cluster::{Cluster, CrdSet};
 use crate::error::Doing;
-use crate::kubectl::Kubectl;
 use crate::server::Server;
-use crate::{Error, Result, ports};
+use crate::{Result, ports};
 
 /// The user that the webhook is, as the manifests bind it to what it may do.
 pub const USER: &str = "system:serviceaccount:lifeline-system:lifeline";
 /// The user whose changes are not reviewed: whoever prepares a state to break.
-const UNREVIEWED: &str = "preparer";
+pub const UNREVIEWED: &str = "preparer";
 /// The port in the overlay for control planes.
 const PORT: &str = "127.0.0.1:18443";
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Three nodes under Calico, with automatic host endpoints and policies that let them live.
+const NODES: [&str; 3] = [
+    include_str!("../../policy/tests/lifeline/bases/nodes.yaml"),
+    include_str!("../../policy/tests/lifeline/bases/calico.yaml"),
+    include_str!("../../policy/tests/lifeline/bases/automatic.yaml"),
+];
 
 /// A cluster with the webhook's objects in it. Replicas are started one by one.
 #[derive(Debug)]
@@ -28,7 +35,7 @@ pub struct Guarded {
     cluster: Cluster,
     reviews: u16,
     kubeconfig: PathBuf,
-    unreviewed: Kubectl,
+    unreviewed: Api,
 }
 
 /// A running webhook.
@@ -52,12 +59,7 @@ impl Guarded {
         let kubectl = cluster.kubectl();
         let yaml = kubectl.ok(&["kustomize", &overlay.to_string_lossy()], "")?;
         let yaml = yaml.replace(PORT, &format!("127.0.0.1:{reviews}"));
-        let list = kubectl.ok(&["create", "--dry-run=client", "-o", "json", "-f", "-"], &yaml)?;
-        let mut objects = Vec::new();
-        for value in serde_json::Deserializer::from_str(&list).into_iter::<Value>() {
-            let value = value.map_err(|_| Error::Answer { part: "kubectl", answer: list.clone() })?;
-            objects.extend(value["items"].as_array().cloned().unwrap_or_else(|| vec![value]));
-        }
+        let mut objects = objects(&yaml)?;
         objects.retain(|object| {
             let kind = object["kind"].as_str().unwrap_or_default();
             !kind.starts_with("ValidatingAdmissionPolicy") && kind != "DaemonSet"
@@ -78,8 +80,18 @@ impl Guarded {
         let all = json!({"apiVersion": "v1", "kind": "List", "items": objects});
         kubectl.apply(&all.to_string())?;
         let kubeconfig = cluster.kubeconfig(USER, &["system:serviceaccounts"])?;
-        let unreviewed = Kubectl::new(cluster.kubeconfig(UNREVIEWED, &["system:masters"])?)?;
+        let unreviewed = Api::new(&cluster.kubeconfig(UNREVIEWED, &["system:masters"])?)?;
         Ok(Self { cluster, reviews, kubeconfig, unreviewed })
+    }
+
+    /// A cluster of three nodes under Calico that it guards, under a LifelineConfig.
+    ///
+    /// # Errors
+    /// When a part cannot be had, or the API server refuses an object.
+    pub fn calico(config: &str) -> Result<Self> {
+        let guarded = Self::install(Cluster::start(&[CrdSet::CalicoV3])?, config)?;
+        guarded.unreviewed.create(&objects(&NODES.join("\n---\n"))?)?;
+        Ok(guarded)
     }
 
     /// The cluster.
@@ -88,9 +100,9 @@ impl Guarded {
         &self.cluster
     }
 
-    /// kubectl as somebody whose changes are not reviewed.
+    /// The API server, for somebody whose changes are not reviewed.
     #[must_use]
-    pub const fn unreviewed(&self) -> &Kubectl {
+    pub const fn unreviewed(&self) -> &Api {
         &self.unreviewed
     }
 

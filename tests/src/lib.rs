@@ -9,6 +9,7 @@
 //! leaves such tests out, and each of them says so ([`offline`]).
 #![deny(missing_docs)]
 
+pub mod api;
 pub mod calico_apiserver;
 pub mod chart;
 pub mod check;

@@ -11,6 +11,11 @@ pub(crate) fn test(offline: bool, cargo_args: &[&str]) -> Outcome {
     }
     let mut tests = command("cargo", &["test", "--workspace", "--no-fail-fast"]);
     tests.args(cargo_args);
+    // Most of a test of the whole system is waiting.
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        tests.env("RUST_TEST_THREADS", (2 * cores).to_string());
+    }
     if offline {
         tests.env("LIFELINE_OFFLINE", "1");
     }

@@ -76,6 +76,8 @@ pub enum Party {
         /// The addresses.
         nets: Vec<IpNet>,
     },
+    /// Pods of the node that is the other end, by addresses that they are among.
+    OwnPods(Vec<IpNet>),
     /// As the other end: the node itself.
     Itself,
 }

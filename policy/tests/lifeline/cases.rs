@@ -1,9 +1,10 @@
 //! Changes with what is to come of them, one file each under `cases/`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use policy::lifeline::judge::{Change, Judgement, Verdict, judge};
 use policy::lifeline::repair::{Repair, Step};
+use policy::snapshot::Snapshot;
 use serde::Deserialize;
 
 use crate::lab::{assumptions, delete, lifelines, put, snapshot};
@@ -11,7 +12,7 @@ use crate::lab::{assumptions, delete, lifelines, put, snapshot};
 /// A change, and what is to come of it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
+pub(crate) struct Case {
     /// Files under `bases/`, without their ending.
     bases: Vec<String>,
     /// Further objects of the state.
@@ -42,16 +43,50 @@ struct Case {
     repair: Vec<String>,
 }
 
+impl Case {
+    pub(crate) fn read(name: &str) -> Self {
+        serde_saphyr::from_str(&text(&format!("cases/{name}.yaml"))).expect(name)
+    }
+
+    /// Every case, by name.
+    pub(crate) fn all() -> impl Iterator<Item = (String, Self)> {
+        let files = std::fs::read_dir(root().join("cases")).expect("cases");
+        let mut names: Vec<String> = files
+            .map(|file| file.expect("a case").path().file_stem().expect("a name").to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names.into_iter().map(|name| {
+            let case = Self::read(&name);
+            (name, case)
+        })
+    }
+
+    /// What there is before the change.
+    pub(crate) fn state(&self) -> Snapshot {
+        let bases: Vec<String> = self.bases.iter().map(|base| text(&format!("bases/{base}.yaml"))).collect();
+        let mut texts: Vec<&str> = bases.iter().map(String::as_str).collect();
+        texts.push(&self.state);
+        snapshot(&texts)
+    }
+
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        let mut changes = put(&self.change);
+        changes.extend(delete(&self.delete));
+        changes
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lifeline")
+}
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).expect(path)
+}
+
 fn run(name: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lifeline");
-    let read = |path: String| std::fs::read_to_string(root.join(&path)).expect(&path);
-    let case: Case = serde_saphyr::from_str(&read(format!("cases/{name}.yaml"))).expect(name);
-    let bases: Vec<String> = case.bases.iter().map(|base| read(format!("bases/{base}.yaml"))).collect();
-    let mut texts: Vec<&str> = bases.iter().map(String::as_str).collect();
-    texts.push(&case.state);
-    let state = snapshot(&texts);
-    let mut changes = put(&case.change);
-    changes.extend(delete(&case.delete));
+    let case = Case::read(name);
+    let (state, changes) = (case.state(), case.changes());
     let judgement = judge(&state, &changes, &lifelines, &assumptions()).expect(name);
     check(&case, &judgement);
     if judgement.verdict == Verdict::Cuts {
@@ -129,11 +164,7 @@ macro_rules! cases {
 
         #[test]
         fn every_file_is_a_test() {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lifeline/cases");
-            let files = std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("a file").path());
-            let mut files: Vec<String> =
-                files.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
-            files.sort();
+            let files: Vec<String> = Case::all().map(|(name, _)| name).collect();
             let mut tests = vec![$(stringify!($name)),*];
             tests.sort_unstable();
             assert_eq!(files, tests);

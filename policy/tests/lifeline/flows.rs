@@ -1,48 +1,13 @@
 //! Single packets and whole differences, over the states of the cases.
 
-use std::path::Path;
-
 use policy::lifeline::judge::probe::{Passage, party, probe};
 use policy::lifeline::judge::reach::{Flows, Line, reach};
 use policy::lifeline::judge::{Change, Verdict, judge, judge_state};
 use policy::lifeline::{Flow, Party};
 use policy::snapshot::Snapshot;
-use serde::Deserialize;
 
-use crate::lab::{assumptions, delete, lifelines, put, snapshot, tcp};
-
-/// The parts of a case that make states.
-#[derive(Deserialize)]
-struct Case {
-    bases: Vec<String>,
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    change: String,
-    #[serde(default)]
-    delete: String,
-}
-
-/// Every case: its name, its state, and its changes.
-fn cases() -> Vec<(String, Snapshot, Vec<Change>)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lifeline");
-    let read = |path: String| std::fs::read_to_string(root.join(&path)).expect(&path);
-    let mut names: Vec<String> = std::fs::read_dir(root.join("cases"))
-        .expect("cases")
-        .map(|entry| entry.expect("a case").file_name().into_string().expect("UTF-8"))
-        .collect();
-    names.sort();
-    let cases = names.into_iter().map(|name| {
-        let case: Case = serde_saphyr::from_str(&read(format!("cases/{name}"))).expect(&name);
-        let bases: Vec<String> = case.bases.iter().map(|base| read(format!("bases/{base}.yaml"))).collect();
-        let mut texts: Vec<&str> = bases.iter().map(String::as_str).collect();
-        texts.push(&case.state);
-        let mut changes = put(&case.change);
-        changes.extend(delete(&case.delete));
-        (name, snapshot(&texts), changes)
-    });
-    cases.collect()
-}
+use crate::cases::Case;
+use crate::lab::{assumptions, lifelines, snapshot, tcp};
 
 fn after(state: &Snapshot, changes: &[Change]) -> Snapshot {
     changes.iter().fold(state.clone(), |state, change| change.apply(&state).expect("a change"))
@@ -51,8 +16,8 @@ fn after(state: &Snapshot, changes: &[Change]) -> Snapshot {
 #[test]
 fn what_a_probe_loses_is_cut() {
     let (mut lost, mut passed) = (0, 0);
-    for (name, state, changes) in cases() {
-        let after = after(&state, &changes);
+    for (name, case) in Case::all() {
+        let after = after(&case.state(), &case.changes());
         let judged = judge_state(&after, &lifelines, &assumptions());
         for lifeline in lifelines(&after).lifelines {
             for flow in &lifeline.flows {
@@ -85,7 +50,8 @@ fn what_a_probe_loses_is_cut() {
 #[test]
 fn differences_are_the_same_seen_from_the_other_side() {
     let mut different = 0;
-    for (name, before, changes) in cases() {
+    for (name, case) in Case::all() {
+        let (before, changes) = (case.state(), case.changes());
         let after = after(&before, &changes);
         let there = reach(&before, &after, &assumptions()).expect(&name);
         let back = reach(&after, &before, &assumptions()).expect(&name);

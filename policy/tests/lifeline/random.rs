@@ -307,7 +307,11 @@ fn flow(random: &mut Random) -> Flow {
     let last = first + u16::try_from(random.below(2)).expect("0 or 1");
     let traffic = vec![Traffic::of(random.of(&[6, 6, 17]), Ports::Range(first, last))];
     let (from, to) = (party(random), party(random));
-    let to = if matches!(from, Party::Nodes(_)) && random.one_in(6) { Party::Itself } else { to };
+    let to = match from {
+        Party::Nodes(_) if random.one_in(6) => Party::Itself,
+        Party::Nodes(_) if random.one_in(6) => Party::OwnPods((0..3).map(|index| pod(index).into()).collect()),
+        _ => to,
+    };
     Flow { from, to, traffic }
 }
 
@@ -367,6 +371,7 @@ fn places(party: &Party, sender: bool) -> Vec<Place> {
                 }
             })
             .collect(),
+        Party::OwnPods(_) => (0..3).map(Place::Pod).collect(),
         Party::Itself => Vec::new(),
     }
 }
@@ -487,6 +492,7 @@ fn enumerate(before: &States, after: &States, lifelines: &[Lifeline]) -> Cuts {
                         // A node does not leave for itself, and no pod stands behind its node for that node.
                         if from == to && matches!(from, Place::Node(_))
                             || here && (!pods || matches!(from, Place::Behind(_)))
+                            || !here && matches!(flow.to, Party::OwnPods(_))
                         {
                             continue;
                         }

@@ -13,6 +13,9 @@ fn party(party: &Party, snapshot: &Snapshot) -> String {
         Party::Addresses { name, nets } => {
             format!("{name}: {}", nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         }
+        Party::OwnPods(nets) => {
+            format!("own pods: {}", nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        }
         Party::Itself => "itself".to_owned(),
     }
 }

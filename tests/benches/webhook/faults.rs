@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use tests::cluster::{Cluster, CrdSet};
+use serde_json::json;
 use tests::guarded::{Guarded, Replica};
 use tests::ports;
 use tokio::io::AsyncWriteExt as _;
@@ -18,11 +18,6 @@ use crate::Outcome;
 use crate::front::Front;
 use crate::load::{self, Load};
 
-const BASES: [&str; 3] = [
-    include_str!("../../../policy/tests/lifeline/bases/nodes.yaml"),
-    include_str!("../../../policy/tests/lifeline/bases/calico.yaml"),
-    include_str!("../../../policy/tests/lifeline/bases/automatic.yaml"),
-];
 const CONFIG: &str = include_str!("../../../docs/try/lifeline.yaml");
 const A_SECOND: u32 = 100;
 const REPLICAS: usize = 2;
@@ -37,13 +32,7 @@ struct Fleet {
 
 impl Fleet {
     async fn start() -> Outcome<Self> {
-        let guarded = spawn_blocking(|| -> tests::Result<Guarded> {
-            let guarded = Guarded::install(Cluster::start(&[CrdSet::CalicoV3])?, CONFIG)?;
-            for base in BASES {
-                guarded.unreviewed().ok(&["create", "-f", "-"], base)?;
-            }
-            Ok(guarded)
-        });
+        let guarded = spawn_blocking(|| Guarded::calico(CONFIG));
         let fleet = Self { guarded: Arc::new(guarded.await??), front: Front::default(), replicas: Arc::default() };
         fleet.front.serve(fleet.guarded.port()).await?;
         for _ in 0..REPLICAS {
@@ -103,15 +92,13 @@ impl Fleet {
     }
 
     async fn misconfigure(self) -> Outcome {
-        for patch in [
-            r#"{"data":{"lifeline.yaml":"spec: ["}}"#.to_owned(),
-            serde_json::json!({"data": {"lifeline.yaml": CONFIG}}).to_string(),
-        ] {
+        for config in ["spec: [", CONFIG] {
             let guarded = Arc::clone(&self.guarded);
             let patched = spawn_blocking(move || {
-                let args =
-                    ["-n", "lifeline-system", "patch", "configmap", "lifeline-config", "--type=merge", "-p", &patch];
-                guarded.unreviewed().ok(&args, "").map(drop)
+                let metadata = json!({"name": "lifeline-config", "namespace": "lifeline-system"});
+                let data = json!({"lifeline.yaml": config});
+                let changed = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data});
+                guarded.unreviewed().merge(&[changed])
             });
             patched.await??;
             tokio::time::sleep(Duration::from_secs(8)).await;

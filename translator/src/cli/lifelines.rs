@@ -108,6 +108,7 @@ fn party(snapshot: &Snapshot, party: &Party) -> String {
         Party::Addresses { name, nets } => {
             format!("{} ({})", printable(name), some(nets.iter().map(ToString::to_string)))
         }
+        Party::OwnPods(nets) => format!("pods on its node ({})", some(nets.iter().map(ToString::to_string))),
     }
 }
 

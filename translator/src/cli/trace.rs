@@ -139,6 +139,7 @@ fn name(party: &Party) -> String {
         Party::Nodes(names) if names.len() == 1 => names.iter().cloned().collect(),
         Party::Nodes(names) => format!("{} nodes", names.len()),
         Party::Addresses { name, .. } => name.clone(),
+        Party::OwnPods(_) => "pods on its node".to_owned(),
     }
 }
 

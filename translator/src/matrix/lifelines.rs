@@ -54,7 +54,7 @@ fn flows(matrix: &Expanded, cluster: &Cluster, row: &Row, findings: &mut Vec<Fin
         let Some(peer) = party(matrix, cluster, row, peer, findings) else { continue };
         let nobody = match &peer {
             Party::Nodes(nodes) => nodes.is_empty(),
-            Party::Addresses { nets, .. } => nets.is_empty(),
+            Party::Addresses { nets, .. } | Party::OwnPods(nets) => nets.is_empty(),
             Party::Itself => false,
         };
         let none = matches!(&own, Party::Nodes(nodes) if nodes.is_empty());

@@ -106,12 +106,20 @@ fn within(party: Party, end: Option<&End>, cluster: &Cluster) -> Option<Party> {
             (!names.is_empty()).then_some(Party::Nodes(Arc::new(names)))
         }
         (Party::Addresses { name, nets }, End::Addresses(cidrs)) => {
-            let both = nets.iter().flat_map(|net| cidrs.iter().filter_map(|cidr| smaller(*net, *cidr)));
-            let nets: Vec<IpNet> = both.collect();
+            let nets = both(&nets, cidrs);
             (!nets.is_empty()).then_some(Party::Addresses { name, nets })
+        }
+        (Party::OwnPods(nets), End::Addresses(cidrs)) => {
+            let nets = both(&nets, cidrs);
+            (!nets.is_empty()).then_some(Party::OwnPods(nets))
         }
         _ => None,
     }
+}
+
+/// What is in prefixes of both.
+fn both(nets: &[IpNet], cidrs: &[Cidr]) -> Vec<IpNet> {
+    nets.iter().flat_map(|net| cidrs.iter().filter_map(|cidr| smaller(*net, *cidr))).collect()
 }
 
 /// Prefixes overlap only by containment.

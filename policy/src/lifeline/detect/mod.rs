@@ -180,7 +180,7 @@ impl Find {
     fn flow(&mut self, from: Party, to: Party, traffic: &[Traffic]) -> bool {
         let nobody = |party: &Party| match party {
             Party::Nodes(nodes) => nodes.is_empty(),
-            Party::Addresses { nets, .. } => nets.is_empty(),
+            Party::Addresses { nets, .. } | Party::OwnPods(nets) => nets.is_empty(),
             Party::Itself => false,
         };
         let alone = |nodes: &Party| matches!(nodes, Party::Nodes(nodes) if nodes.len() == 1) && from == to;

@@ -49,7 +49,8 @@ pub(super) fn link_local() -> IpNet {
 
 pub(super) fn kubelet_probes(facts: &Facts<'_>, find: &mut Find) {
     let (pods, origins) = facts.pod_network();
-    if find.flow(facts.every_node(), pods, &[Traffic::protocol(protocol::TCP)]) {
+    let Party::Addresses { nets, .. } = pods else { return };
+    if find.flow(facts.every_node(), Party::OwnPods(nets), &[Traffic::protocol(protocol::TCP)]) {
         find.because(origins);
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::ends::{End, Other, PeerKind, Place as On, Role, ends, every_way, itself, ways};
+use super::ends::{End, Other, PeerKind, Place as On, Role, ends, every_way, itself, stays, ways};
 use super::ground::Ground;
 use super::hosts::Hosts;
 use super::loss::{Ends, Found, Loss};
@@ -129,9 +129,11 @@ impl Comparison<'_> {
         }
         let froms = ends(self.hosts, flow, Role::From, self.hosts.masquerade);
         let tos = ends(self.hosts, flow, Role::To, self.hosts.masquerade);
-        for from in groups(&froms) {
-            for to in groups(&tos) {
-                self.between(&from, &to, false, flow, traffic, found)?;
+        if !stays(flow) {
+            for from in groups(&froms) {
+                for to in groups(&tos) {
+                    self.between(&from, &to, false, flow, traffic, found)?;
+                }
             }
         }
         for from in &froms {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -33,7 +34,7 @@ pub struct Doubt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DoubtKind {
-    /// A field, enum or setting whose meaning is not known.
+    /// A field, enum or setting whose meaning, or whole effect, is not known.
     Unknown,
     /// An object that upstream refuses.
     Refused,
@@ -184,7 +185,40 @@ fn calico_doubts(before: Option<&World>, after: &World) -> Vec<Doubt> {
             calico::Stage::Felix => format!("it is stored, and Felix acts as if it were absent: {}", refusal.reason),
         },
     }));
+    let follows = |policy: &calico::Policy| before.is_some_and(|before| untracked(before).any(|one| one == policy));
+    doubts.extend(untracked(after).filter(|policy| !follows(policy)).map(|policy| {
+        Doubt {
+            kind: DoubtKind::Unknown,
+            object: policy.key.to_string(),
+            path: "spec.doNotTrack".to_owned(),
+            reason:
+                "what it allows belongs to no connection, so answers are judged by themselves, which is not followed; \
+                 allow the answers too, in a policy of the other direction"
+                    .to_owned(),
+        }
+    }));
     doubts
+}
+
+/// Policies that let packets by before connection tracking. Answers to them are then packets like others
+/// (projectcalico/calico:felix/rules/endpoints.go), and a judgement looks at first packets only.
+fn untracked(world: &World) -> impl Iterator<Item = &calico::Policy> {
+    let state = world.calico.state();
+    let lets_by = |side| {
+        move |policy: &&Arc<calico::Policy>| -> bool {
+            policy.rules(side).is_some_and(|rules| rules.iter().any(|rule| rule.action == calico::Action::Allow))
+        }
+    };
+    let on_hosts = |policy: &&Arc<calico::Policy>| {
+        // Of `*` nothing is asked before connection tracking.
+        let mut own = state.endpoints.iter().filter(|endpoint| endpoint.interfaces != calico::Interfaces::All);
+        own.any(|endpoint| policy.selector.matches(&endpoint.labels))
+    };
+    let all = state.tiers.iter().flat_map(|tier| &tier.policies);
+    all.filter(|policy| policy.class == calico::Class::Untracked && !policy.staged)
+        .filter(move |policy| lets_by(calico::Side::Ingress)(policy) || lets_by(calico::Side::Egress)(policy))
+        .filter(move |policy| on_hosts(policy))
+        .map(Arc::as_ref)
 }
 
 /// Whether what is not understood can be about a host: of a policy that selects no host endpoint before or after, rules

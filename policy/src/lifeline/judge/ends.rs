@@ -107,8 +107,17 @@ pub(super) fn ends(hosts: &Hosts, flow: &Flow, role: Role, masquerade: bool) -> 
             all.map(|(index, host)| node(index, host, other, inner)).collect()
         }
         Party::Addresses { name, nets } => addresses(hosts, name, nets, role, masquerade),
+        Party::OwnPods(nets) => {
+            let all = addresses(hosts, "pods", nets, role, false).into_iter();
+            all.filter(|end| matches!(end.place, Place::Pods(_))).collect()
+        }
         Party::Itself => hosts.all.iter().enumerate().map(|(index, host)| node(index, host, other, inner)).collect(),
     }
+}
+
+/// Whether a flow is between what is on one node.
+pub(super) fn stays(flow: &Flow) -> bool {
+    [&flow.from, &flow.to].iter().any(|party| matches!(party, Party::OwnPods(_)))
 }
 
 /// Who is at an end of a flow.
@@ -131,6 +140,7 @@ pub(super) fn reach(hosts: &Hosts, flow: &Flow, role: Role) -> IpSet {
             let behind = role == Role::From && hosts.masquerade;
             if behind { nets.union(&of_nodes(&|_| true)) } else { nets }
         }
+        Party::OwnPods(nets) => nets.iter().copied().collect(),
         // A node has every address that the other end has, as both are one.
         Party::Itself => IpSet::all(),
     }

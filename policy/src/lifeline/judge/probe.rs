@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::doubt::{self, Doubt};
-use super::ends::{End, Other, PeerKind, Place, Role, ends, itself, ways};
+use super::ends::{End, Other, PeerKind, Place, Role, ends, itself, stays, ways};
 use super::hosts::{Hosts, hosts};
 use super::world::{Assumptions, Traced, Way, World, trace};
 use super::{Example, Side};
@@ -102,6 +102,7 @@ pub fn probe(snapshot: &Snapshot, flow: &Flow, assumptions: &Assumptions) -> Pro
                 // What a node has to itself is no part of a flow; `Itself` says that it is meant.
                 (Place::Node(_), Place::Node(_)) if here => {}
                 (Place::Masqueraded(_), _) if here => {}
+                _ if stays(flow) && !here => {}
                 _ => probe.take(prober.pair(&from, to, here, &flow.traffic)),
             }
         }

@@ -69,7 +69,7 @@ impl Reach {
         let mut nodes: HashMap<&BTreeSet<String>, IpSet> = HashMap::new();
         let mut of = |flow, role| match party(flow, role) {
             Party::Nodes(names) => nodes.entry(names).or_insert_with(|| reach(hosts, flow, role)).clone(),
-            Party::Addresses { .. } | Party::Itself => reach(hosts, flow, role),
+            Party::Addresses { .. } | Party::OwnPods(_) | Party::Itself => reach(hosts, flow, role),
         };
         let mut all = Vec::new();
         for lifeline in lifelines {

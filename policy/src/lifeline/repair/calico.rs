@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::mend::Gap;
 use super::nets::nets;
-use crate::calico::state::{Class, Policy};
+use crate::calico::state::Class;
 use crate::lifeline::judge::{Need, Outcome, Passage};
 use crate::lifeline::model::{Ports, Traffic};
 use crate::net::Family;
@@ -26,7 +26,7 @@ pub(super) fn into_policy(outcome: &Outcome, manifest: &Manifest, gaps: &[&Gap<'
     };
     let mut operations = Vec::new();
     for (list, applies) in [("ingress", policy.ingress.is_some()), ("egress", policy.egress.is_some())] {
-        let new = if applies { rules(gaps, list) } else { Vec::new() };
+        let new = if applies { rules(gaps, list, action(policy.class)) } else { Vec::new() };
         let present = manifest.value.pointer(&format!("/spec/{list}")).is_some_and(Value::is_array);
         if present {
             let new = new.into_iter().enumerate();
@@ -51,23 +51,23 @@ pub(super) fn beside(outcome: &Outcome, gaps: &[&Gap<'_>]) -> Option<Vec<Manifes
             let first = tier.policies.iter().map(|policy| policy.order).fold(f64::INFINITY, f64::min);
             Some((tier.name.as_str(), first, policy))
         });
-        let (tier, order, selector, flags) = match found {
+        let (tier, order, selector, class) = match found {
             Some((tier, first, policy)) => {
                 let written = outcome.world.snapshot.objects.get(key)?.value.pointer("/spec/selector");
                 let selector = written.and_then(Value::as_str).unwrap_or_default().to_owned();
-                (tier, first, selector, flags(policy))
+                (tier, first, selector, policy.class)
             }
             // No policy decides: the profiles of an endpoint do.
             None => {
                 let endpoint = state.endpoints.iter().find(|endpoint| endpoint.key == *key)?;
                 let label = "kubernetes.io/hostname";
                 let (label, value) = endpoint.labels.get_key_value(label).or_else(|| endpoint.labels.iter().next())?;
-                ("default", f64::INFINITY, format!("{label} == '{value}'"), Map::new())
+                ("default", f64::INFINITY, format!("{label} == '{value}'"), Class::Normal)
             }
         };
         let mut lists = Map::new();
         for list in ["ingress", "egress"] {
-            let new = rules(&[gap], list);
+            let new = rules(&[gap], list, action(class));
             if !new.is_empty() {
                 lists.insert(list.to_owned(), Value::Array(new));
             }
@@ -77,7 +77,7 @@ pub(super) fn beside(outcome: &Outcome, gaps: &[&Gap<'_>]) -> Option<Vec<Manifes
         }
         let order = if order.is_finite() { order - 1.0 } else { 100.0 };
         let raw = key.group == "crd.projectcalico.org";
-        add(&mut objects, &Beside { tier, order, selector, flags, raw }, lists)?;
+        add(&mut objects, &Beside { tier, order, selector, flags: flags(class), raw }, lists)?;
     }
     Some(objects)
 }
@@ -137,8 +137,8 @@ fn types(spec: &Map<String, Value>) -> Value {
 }
 
 /// What makes another policy be asked at the same time.
-fn flags(policy: &Policy) -> Map<String, Value> {
-    let names: &[&str] = match policy.class {
+fn flags(class: Class) -> Map<String, Value> {
+    let names: &[&str] = match class {
         Class::Normal => &[],
         Class::Forward => &["applyOnForward"],
         Class::PreDnat => &["applyOnForward", "preDNAT"],
@@ -147,8 +147,13 @@ fn flags(policy: &Policy) -> Map<String, Value> {
     names.iter().map(|name| ((*name).to_owned(), json!(true))).collect()
 }
 
+/// What lets packets by. What is allowed untracked has no connection for its answers, so there it goes on to be tracked.
+fn action(class: Class) -> &'static str {
+    if class == Class::Untracked { "Pass" } else { "Allow" }
+}
+
 /// Rules of a list.
-fn rules(gaps: &[&Gap<'_>], list: &str) -> Vec<Value> {
+fn rules(gaps: &[&Gap<'_>], list: &str, action: &str) -> Vec<Value> {
     let mut drafts: Vec<Draft> = Vec::new();
     let mut inside: Vec<Value> = Vec::new();
     for gap in gaps {
@@ -168,7 +173,7 @@ fn rules(gaps: &[&Gap<'_>], list: &str) -> Vec<Value> {
             for traffic in &need.traffic {
                 if need.passage == Passage::Inside {
                     inside.extend(
-                        itself(&need.peers, *traffic)
+                        itself(&need.peers, *traffic, action)
                             .into_iter()
                             .filter(|rule| !inside.contains(rule))
                             .collect::<Vec<_>>(),
@@ -180,7 +185,7 @@ fn rules(gaps: &[&Gap<'_>], list: &str) -> Vec<Value> {
         }
     }
     Draft::join(&mut drafts);
-    inside.extend(drafts.iter().flat_map(Draft::rules));
+    inside.extend(drafts.iter().flat_map(|draft| draft.rules(action)));
     inside
 }
 
@@ -222,7 +227,7 @@ impl Draft {
     }
 
     /// One for each family.
-    fn rules(&self) -> Vec<Value> {
+    fn rules(&self, action: &str) -> Vec<Value> {
         let mut rules = Vec::new();
         for family in families(self.traffic[0]) {
             let peers: Vec<String> = nets(&self.peers, family).iter().map(ToString::to_string).collect();
@@ -231,7 +236,7 @@ impl Draft {
             }
             let peers = Some(peers.as_slice()).filter(|peers| peers.len() <= MOST_NETS);
             let (source, destination) = if self.leaving { (None, peers) } else { (peers, None) };
-            rules.push(rule(&self.traffic, source, destination));
+            rules.push(rule(action, &self.traffic, source, destination));
         }
         rules
     }
@@ -245,9 +250,9 @@ fn families(traffic: Traffic) -> impl Iterator<Item = Family> {
 }
 
 /// Rules for addresses that reach themselves.
-fn itself(peers: &IpSet, traffic: Traffic) -> Vec<Value> {
+fn itself(peers: &IpSet, traffic: Traffic, action: &str) -> Vec<Value> {
     let own = families(traffic).flat_map(|family| own(peers, family));
-    own.map(|nets| rule(&[traffic], Some(&nets), Some(&nets))).collect()
+    own.map(|nets| rule(action, &[traffic], Some(&nets), Some(&nets))).collect()
 }
 
 /// Addresses that reach themselves: loopback, and each of a node's own.
@@ -272,9 +277,9 @@ fn own(peers: &IpSet, family: Family) -> Vec<Vec<String>> {
 }
 
 /// A rule for packets that are alike but for their ports.
-fn rule(traffic: &[Traffic], source: Option<&[String]>, destination: Option<&[String]>) -> Value {
+fn rule(action: &str, traffic: &[Traffic], source: Option<&[String]>, destination: Option<&[String]>) -> Value {
     let mut rule = Map::new();
-    rule.insert("action".to_owned(), json!("Allow"));
+    rule.insert("action".to_owned(), json!(action));
     let (mut from, mut to) = (Map::new(), Map::new());
     if let Some(nets) = source {
         from.insert("nets".to_owned(), json!(nets));

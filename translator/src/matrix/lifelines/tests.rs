@@ -48,6 +48,7 @@ fn party(party: &Party) -> String {
         Party::Addresses { name, nets } => {
             format!("{name} {}", nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         }
+        Party::OwnPods(nets) => format!("own pods: {nets:?}"),
         Party::Itself => "itself".to_owned(),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
@@ -31,6 +32,73 @@ pub fn client_verifier(authorities: &[u8], names: Names) -> Result<Arc<dyn Clien
         .build()
         .map_err(|error| Error::Clients(error.to_string()))?;
     if names.is_empty() { Ok(chain) } else { Ok(Arc::new(Named { chain, names })) }
+}
+
+/// Verifies clients, and by other authorities from the moment they are replaced. Connections that exist stay.
+#[derive(Debug)]
+pub struct Clients {
+    verifier: ArcSwap<Arc<dyn ClientCertVerifier>>,
+    names: Names,
+}
+
+impl Clients {
+    /// As [`client_verifier`].
+    ///
+    /// # Errors
+    ///
+    /// The authorities cannot be read.
+    pub fn new(authorities: &[u8], names: Names) -> Result<Self, Error> {
+        let verifier = ArcSwap::from_pointee(client_verifier(authorities, names.clone())?);
+        Ok(Self { verifier, names })
+    }
+
+    /// Trusts these from now on, and no others.
+    ///
+    /// # Errors
+    ///
+    /// The authorities cannot be read; those in use stay.
+    pub fn replace(&self, authorities: &[u8]) -> Result<(), Error> {
+        self.verifier.store(Arc::new(client_verifier(authorities, self.names.clone())?));
+        Ok(())
+    }
+}
+
+impl ClientCertVerifier for Clients {
+    /// None: clients choose their certificate without being told of authorities, which may change meanwhile.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, TlsError> {
+        self.verifier.load().verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.verifier.load().verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.verifier.load().verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.verifier.load().supported_verify_schemes()
+    }
 }
 
 #[derive(Debug)]

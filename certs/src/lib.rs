@@ -29,7 +29,7 @@ mod secret;
 mod validity;
 
 pub use authority::{Authority, Leaf};
-pub use client::{Names, client_verifier};
+pub use client::{Clients, Names, client_verifier};
 pub use error::Error;
 pub use pair::certified_key;
 pub use resolver::Resolver;

@@ -25,6 +25,7 @@ const AUDIT_POLICY: &str = r#"{
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
+        {"level": "Metadata", "users": ["system:serviceaccount:lifeline-system:lifeline"]},
         {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"], "resources": [
             {"group": "projectcalico.org"}, {"group": "crd.projectcalico.org"}, {"group": "cilium.io"}
         ]},
@@ -164,7 +165,7 @@ impl Cluster {
         write_kubeconfig(&self.scratch, &self.url, user, &identity, self.keys.authority.pem())
     }
 
-    /// The audit log, a JSON event a line, of requests to the groups of the CRDs.
+    /// The audit log, a JSON event a line, of requests to the groups of the CRDs, and of all that the webhook itself asks for.
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
         self.scratch.path().join(AUDIT_LOG)

@@ -15,9 +15,9 @@ use crate::server::Server;
 use crate::{Result, ports};
 
 /// The user that the webhook is, as the manifests bind it to what it may do.
-const USER: &str = "system:serviceaccount:lifeline-system:lifeline";
+pub const USER: &str = "system:serviceaccount:lifeline-system:lifeline";
 /// The user whose changes are not reviewed: whoever prepares a state to break.
-const UNREVIEWED: &str = "preparer";
+pub const UNREVIEWED: &str = "preparer";
 /// The port in the overlay for control planes.
 const PORT: &str = "127.0.0.1:18443";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -110,6 +110,12 @@ impl Guarded {
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.reviews
+    }
+
+    /// The kubeconfig of the user that the webhook is.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// Starts a replica of `program` on the port that the API server asks, and waits until it is ready.

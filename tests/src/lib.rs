@@ -11,6 +11,7 @@
 
 pub mod api;
 pub mod calico_apiserver;
+pub mod chart;
 pub mod check;
 pub mod cluster;
 pub mod coverage;

@@ -44,6 +44,8 @@ pub enum Program {
     CiliumVerdicts,
     /// Network namespaces and packets for Felix, see [`crate::felix`].
     Rig,
+    /// Helm's engine, see [`crate::chart`].
+    HelmRender,
 }
 
 /// The definitions of one group of custom resources.
@@ -66,9 +68,10 @@ enum Module {
     Cilium,
     Crds,
     Rig,
+    Helm,
 }
 
-const MODULES: [Module; 5] = [Module::Kube, Module::Calico, Module::Cilium, Module::Crds, Module::Rig];
+const MODULES: [Module; 6] = [Module::Kube, Module::Calico, Module::Cilium, Module::Crds, Module::Rig, Module::Helm];
 
 /// The path of a program, built first if it has to be.
 ///
@@ -85,6 +88,7 @@ pub fn program(program: Program) -> Result<PathBuf> {
         Program::CiliumCheck => (Module::Cilium, "cilium-check"),
         Program::CiliumVerdicts => (Module::Cilium, "cilium-verdicts"),
         Program::Rig => (Module::Rig, "rig"),
+        Program::HelmRender => (Module::Helm, "helm"),
     };
     Ok(built(module)?.join(name))
 }
@@ -120,6 +124,7 @@ pub fn vet() -> Result<()> {
         ("cilium", "./cilium-check"),
         ("cilium", "./cilium-verdicts"),
         ("rig", "."),
+        ("helm", "."),
     ];
     for (module, package) in own {
         go::vet(&upstream.join(module), package)?;
@@ -162,6 +167,7 @@ impl Module {
             Self::Cilium => "cilium",
             Self::Crds => "crds",
             Self::Rig => "rig",
+            Self::Helm => "helm",
         }
     }
 
@@ -177,7 +183,7 @@ impl Module {
                 "-s -w -X k8s.io/component-base/version.gitVersion=v1.34.4",
                 " -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34",
             ),
-            Self::Calico | Self::Cilium | Self::Crds | Self::Rig => "-s -w",
+            Self::Calico | Self::Cilium | Self::Crds | Self::Rig | Self::Helm => "-s -w",
         }
     }
 

@@ -110,22 +110,23 @@ async fn offline(args: &Args) -> Result<(), Failure> {
 /// Guards the cluster at hand until told to end.
 async fn guard(args: &Args) -> Result<(), Failure> {
     // Before anything is asked of a cluster: what is said wrong on the command line is said at once.
+    let (pace, stop) = (Pace::default(), CancellationToken::new());
     let clients = match &args.client_authorities {
         None => None,
         Some(file) => {
             let names = args.client_name.iter().cloned().collect();
-            Some(certificates::clients(file, names).map_err(|error| Failure::File(error.to_string()))?)
+            let clients = certificates::clients(file, names, &pace, stop.clone());
+            Some(clients.map_err(|error| Failure::File(error.to_string()))?)
         }
     };
     let listeners = listen(args).await?;
     let client = connect().await?;
-    let (readiness, metrics, stop) = (Readiness::default(), Arc::new(Metrics::default()), CancellationToken::new());
+    let (readiness, metrics) = (Readiness::default(), Arc::new(Metrics::default()));
     let source = match (args.certificates, &args.certificate, &args.key) {
         (Certificates::Files, Some(certificate), Some(key)) => Source::Files(Files::new(certificate, key)),
         _ => Source::Own(Box::new(Own::new(client.clone(), &args.namespace, Lifetimes::default()))),
     };
-    let certificate =
-        certificates::start(source, Pace::default(), readiness.clone(), Arc::clone(&metrics), stop.clone());
+    let certificate = certificates::start(source, pace, readiness.clone(), Arc::clone(&metrics), stop.clone());
     let Running { guard, mut tasks, .. } = cluster::run(&client, &options(args), &metrics, &readiness, &stop);
     let served = Served { judge: guard, certificate, clients, readiness, metrics };
     let ended = serve::run(listeners, served, Duration::from_secs(args.grace), stop.clone()).await;

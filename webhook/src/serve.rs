@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -99,6 +99,11 @@ fn tls(served: &Served) -> Result<Arc<ServerConfig>, rustls::Error> {
     let clients = served.clients.clone().unwrap_or_else(WebPkiClientVerifier::no_client_auth);
     let mut config = builder.with_client_cert_verifier(clients).with_cert_resolver(Arc::clone(&served.certificate));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if served.clients.is_some() {
+        // A session that is resumed brings its client's certificate with it, whoever is trusted by then.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     Ok(Arc::new(config))
 }
 

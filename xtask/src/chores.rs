@@ -28,6 +28,11 @@ pub(crate) fn upstream() -> Outcome {
     run("cargo", &["run", "--quiet", "--package", "tests", "--bin", "upstream"])
 }
 
+/// Makes the templates of the Helm chart from the manifests. A test holds them to be up to date.
+pub(crate) fn chart() -> Outcome {
+    run("cargo", &["run", "--quiet", "--package", "tests", "--bin", "chart"])
+}
+
 /// Runs every check, each of them even when one before has failed.
 pub(crate) fn ci() -> Outcome {
     let outcomes = [

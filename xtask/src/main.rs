@@ -14,6 +14,7 @@ Usage: cargo xtask <chore>
   test [--offline] [-- ARGS]   every test; ARGS go to cargo test
                                --offline leaves out what needs the API server and the CNI engines
   upstream                     only build the API server and the CNI engines, and say where they are
+  chart                        make the templates of the Helm chart from the manifests
   ci                           test, then format, lints, licences, Go sources and file sizes
 ";
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
             }
         }
         ["upstream"] => chores::upstream(),
+        ["chart"] => chores::chart(),
         ["ci"] => chores::ci(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -1,5 +1,6 @@
 //! The whole system, and what upstream says of it. One binary: its tests run side by side, and it is linked once.
 
+mod chart;
 mod conformance;
 mod features;
 mod felix;

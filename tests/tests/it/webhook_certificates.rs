@@ -21,6 +21,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tests::cluster::Cluster;
 use tests::kubectl::Kubectl;
+use tests::pki::Authority;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::CancellationToken;
@@ -176,6 +177,44 @@ async fn no_client_is_refused_while_authorities_follow_one_another() -> Test {
     for replica in &replicas {
         assert!(!replica.state().await?.contains(';'), "{}", replica.state().await?);
     }
+    Ok(())
+}
+
+/// Whoever renews the authorities of clients writes them to a file: those in it are trusted a moment later, and no others. What is no
+/// certificate changes nothing.
+#[tokio::test]
+async fn authorities_of_clients_are_read_again() -> Test {
+    let scratch = tests::scratch::Scratch::new()?;
+    let (first, second) = (Authority::new("first")?, Authority::new("second")?);
+    let file = scratch.write("clients.pem", first.pem())?;
+    let stop = CancellationToken::new();
+    let pace = Pace { tick: Duration::from_millis(5), ..Pace::default() };
+    let names = BTreeSet::from(["apiserver".to_owned()]);
+    let verifier = certificates::clients(&file, names, &pace, stop.clone())?;
+    let of = |authority: &Authority, name: &str| -> Result<CertificateDer<'static>, Failed> {
+        Ok(CertificateDer::from_pem_slice(authority.client(name, &[])?.certificate.as_bytes())?)
+    };
+    let (old, new, other) = (of(&first, "apiserver")?, of(&second, "apiserver")?, of(&second, "somebody")?);
+    let trusted = |client: &CertificateDer<'_>| verifier.verify_client_cert(client, &[], UnixTime::now()).is_ok();
+    assert!(trusted(&old) && !trusted(&new));
+    let start = Instant::now();
+    scratch.write("clients.pem", [first.pem(), second.pem()].concat())?;
+    while !trusted(&new) {
+        waited(start)?;
+        tokio::time::sleep(pace.tick).await;
+    }
+    assert!(trusted(&old), "both, while one follows the other");
+    // Half written, and then whole: without the first.
+    scratch.write("clients.pem", "-----BEGIN CERTIFICATE-----")?;
+    tokio::time::sleep(pace.tick * 10).await;
+    assert!(trusted(&old) && trusted(&new));
+    scratch.write("clients.pem", second.pem())?;
+    while trusted(&old) {
+        waited(start)?;
+        tokio::time::sleep(pace.tick).await;
+    }
+    assert!(trusted(&new) && !trusted(&other), "names count as before");
+    stop.cancel();
     Ok(())
 }
 

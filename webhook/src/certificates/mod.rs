@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use certs::{Names, Resolver, Validity};
+use certs::{Clients, Names, Resolver, Validity};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -128,14 +128,45 @@ pub fn start(
 }
 
 /// Lets in clients that one of the authorities (PEM) in a file signed, and that bear one of the names, if there are any. The file
-/// is read once.
+/// is read again at every tick until `stop`; one that cannot be read changes nothing, and is told of once.
 ///
 /// # Errors
 ///
 /// The file cannot be read, or holds no certificates.
-pub fn clients(authorities: &Path, names: Names) -> Result<Arc<dyn ClientCertVerifier>, Error> {
-    let pem = std::fs::read(authorities).map_err(|source| Error::File { path: authorities.to_owned(), source })?;
-    Ok(certs::client_verifier(&pem, names)?)
+pub fn clients(
+    authorities: &Path,
+    names: Names,
+    pace: &Pace,
+    stop: CancellationToken,
+) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let (file, tick) = (authorities.to_owned(), pace.tick);
+    let pem = pem(&file)?;
+    let clients = Arc::new(Clients::new(&pem, names)?);
+    let verifier = Arc::clone(&clients);
+    tokio::spawn(stop.run_until_cancelled_owned(async move {
+        let (mut used, mut trouble) = (pem, None);
+        loop {
+            tokio::time::sleep(tick).await;
+            let read = self::pem(&file).and_then(|pem| {
+                if pem != used {
+                    clients.replace(&pem)?;
+                    tracing::info!(file = %file.display(), "client authorities replaced");
+                    used = pem;
+                }
+                Ok(())
+            });
+            let now = read.err().map(|error| error.to_string());
+            if let Some(reason) = now.as_ref().filter(|_| now != trouble) {
+                tracing::warn!(%reason, "client authorities kept");
+            }
+            trouble = now;
+        }
+    }));
+    Ok(verifier)
+}
+
+fn pem(file: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(file).map_err(|source| Error::File { path: file.to_owned(), source })
 }
 
 /// The certificate in use, from the moment there is one.

@@ -50,16 +50,27 @@ const LEFT_OUT: [(&str, &str); 2] = [
     ("lockout_23_policy_that_felix_does_not_read", "two API groups at once"),
 ];
 
+/// Cases from whose end the way back is taken, too; `fixes.rs` does so with all of them, without an API server.
+const MENDED: [&str; 7] = [
+    "incident_node_exporter",
+    "incident_deny_over_an_allow",
+    "incident_overlay_cut_by_an_egress_policy",
+    "lockout_01_endpoint_without_policy_or_profile",
+    "lockout_04_allow_deleted",
+    "lockout_07_order",
+    "lockout_09_set_without_its_nets",
+];
+
 /// A change, and what is to come of it: `policy/tests/lifeline/cases`.
 #[derive(Deserialize)]
-struct Case {
+pub(crate) struct Case {
     bases: Vec<String>,
     #[serde(default)]
     state: String,
     #[serde(default)]
-    change: String,
+    pub(crate) change: String,
     #[serde(default)]
-    delete: String,
+    pub(crate) delete: String,
     verdict: String,
     #[serde(default)]
     cuts: Vec<String>,
@@ -78,7 +89,7 @@ fn list(objects: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
 }
 
-fn name(object: &Value) -> String {
+pub(crate) fn name(object: &Value) -> String {
     format!(
         "{}/{}",
         object["kind"].as_str().unwrap_or_default(),
@@ -93,10 +104,10 @@ struct Lab {
     state: Vec<Value>,
 }
 
-/// Cases about one CNI that an API server asks about.
-fn labs(calico: bool) -> tests::Result<Vec<Lab>> {
+/// All cases, each with its title and the objects of its state.
+pub(crate) fn cases() -> tests::Result<Vec<(String, Case, Vec<Value>)>> {
     let root = cases_root();
-    let mut labs = Vec::new();
+    let mut cases = Vec::new();
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(root.join("cases")).expect("the folder").map(|entry| entry.expect("a file").path()).collect();
     files.sort();
@@ -118,6 +129,15 @@ fn labs(calico: bool) -> tests::Result<Vec<Lab>> {
             }
             state.push(object);
         }
+        cases.push((title, case, state));
+    }
+    Ok(cases)
+}
+
+/// Cases about one CNI that an API server asks about.
+fn labs(calico: bool) -> tests::Result<Vec<Lab>> {
+    let mut labs = Vec::new();
+    for (title, case, state) in cases()? {
         let changes = [objects(&case.change)?, objects(&case.delete)?].concat();
         let [change] = changes.as_slice() else { continue };
         if state.iter().chain(&changes).any(|object| object["apiVersion"] == "crd.projectcalico.org/v1") {
@@ -290,6 +310,36 @@ impl House {
         Ok(())
     }
 
+    /// From the state that a case leads to, back to what was: never refused.
+    fn mend(&self, lab: &Lab) -> Test {
+        let unreviewed = self.guarded.unreviewed();
+        let before = |object: &Value| lab.state.iter().find(|before| name(before) == name(object));
+        let written = |object: &Value| Self::written(self.prepared, std::slice::from_ref(object));
+        unreviewed.create(&Self::written(self.prepared, &lab.state))?;
+        let (changed, gone) = (objects(&lab.case.change)?, objects(&lab.case.delete)?);
+        for object in &changed {
+            if before(object).is_some() {
+                unreviewed.delete(&written(object))?;
+            }
+            unreviewed.create(&written(object))?;
+        }
+        for object in &gone {
+            unreviewed.delete(&written(object))?;
+        }
+        let kubectl = self.guarded.cluster().kubectl();
+        for object in changed.iter().chain(&gone) {
+            let (verb, object) = match before(object) {
+                Some(before) => (if changed.is_empty() { "create" } else { "replace" }, before),
+                None => ("delete", object),
+            };
+            let object = list(&Self::written(self.changed, std::slice::from_ref(object)));
+            let wait = if verb == "delete" { "--wait=false" } else { "--validate=false" };
+            let said = kubectl.run(&[verb, wait, "-f", "-"], &object)?;
+            assert!(said.status.success(), "not mended: {}", error(&said.stderr));
+        }
+        Ok(())
+    }
+
     /// Takes everything away, and with it what was allowed and is still waited for.
     fn clear(&self, lab: &Lab) -> Test {
         let unreviewed = self.guarded.unreviewed();
@@ -310,24 +360,31 @@ impl House {
 }
 
 fn every_case(house: &House, calico: bool) -> Test {
-    let mut wrong = Vec::new();
+    let (mut wrong, mut mended) = (Vec::new(), 0);
     let labs = labs(calico)?;
     assert!(labs.len() > 10);
     for lab in labs {
         if LEFT_OUT.iter().any(|(title, _)| *title == lab.title) {
             continue;
         }
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| house.check(&lab)));
-        match outcome {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => wrong.push(format!("{}: {error}", lab.title)),
-            Err(panic) => {
-                let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-                wrong.push(format!("{}: {said}", lab.title));
+        let mut hold = |check: &dyn Fn() -> Test| -> Test {
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => wrong.push(format!("{}: {error}", lab.title)),
+                Err(panic) => {
+                    let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+                    wrong.push(format!("{}: {said}", lab.title));
+                }
             }
+            house.clear(&lab)
+        };
+        hold(&|| house.check(&lab))?;
+        if MENDED.contains(&lab.title.as_str()) {
+            mended += 1;
+            hold(&|| house.mend(&lab))?;
         }
-        house.clear(&lab)?;
     }
+    assert!(mended >= 3, "{mended} cases mended");
     assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n\n"), house.replica.log_end());
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! The webhook before a real API server, with kubectl as the client.
 
+mod fixes;
 mod lockouts;
+mod presets;
+mod rights;
 mod ways;
 
 /// What a test comes to.

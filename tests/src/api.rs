@@ -53,7 +53,7 @@ impl Api {
     /// # Errors
     /// When the API server refuses one of them.
     pub fn create(&self, objects: &[Value]) -> Result<()> {
-        self.each(objects, async |api, name, value| {
+        self.each(objects, &async |api, name, value| {
             let object: DynamicObject = serde_json::from_value(value.clone()).map_err(answer)?;
             api.create(&PostParams::default(), &object).await.map(drop).map_err(|error| about(&name, &error))
         })
@@ -64,7 +64,7 @@ impl Api {
     /// # Errors
     /// When the API server refuses it.
     pub fn delete(&self, objects: &[Value]) -> Result<()> {
-        self.each(objects, async |api, name, _| {
+        self.each(objects, &async |api, name, _| {
             let now = DeleteParams::default().grace_period(0);
             match api.delete(&name, &now).await {
                 Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -79,7 +79,7 @@ impl Api {
     /// # Errors
     /// When the API server refuses it.
     pub fn delete_kinds(&self, objects: &[Value]) -> Result<()> {
-        self.each(objects, async |api, name, _| {
+        self.each(objects, &async |api, name, _| {
             let all = api.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
             all.map(drop).map_err(|error| about(&name, &error))
         })
@@ -90,7 +90,7 @@ impl Api {
     /// # Errors
     /// When the API server refuses it.
     pub fn merge(&self, objects: &[Value]) -> Result<()> {
-        self.each(objects, async |api, name, value| {
+        self.each(objects, &async |api, name, value| {
             let merged = api.patch(&name, &PatchParams::default(), &Patch::Merge(value)).await;
             merged.map(drop).map_err(|error| about(&name, &error))
         })
@@ -99,7 +99,7 @@ impl Api {
     fn each(
         &self,
         objects: &[Value],
-        act: impl AsyncFn(Objects<DynamicObject>, String, &Value) -> Result<()>,
+        act: &impl AsyncFn(Objects<DynamicObject>, String, &Value) -> Result<()>,
     ) -> Result<()> {
         self.runtime.block_on(async {
             let mut known = Known::new();
@@ -140,6 +140,7 @@ fn about(name: &str, error: &kube::Error) -> Error {
     answer(format!("{name}: {error}"))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what map_err takes")]
 fn answer(said: impl ToString) -> Error {
     Error::Answer { part: "the API server", answer: said.to_string() }
 }

@@ -30,6 +30,8 @@ const CONNECTIONS: usize = 16;
 /// Reviews in each round, and rounds, in turn with and without the judgement.
 const REVIEWS: usize = 4000;
 const ROUNDS: usize = 3;
+/// Bytes of a large object.
+const LARGE: usize = 5 << 20;
 
 /// Decides from a state, or lets everything in.
 struct Side(Option<State>);
@@ -42,7 +44,10 @@ impl Judge for Side {
 
 pub(crate) async fn run() -> Outcome {
     println!("{NODES} nodes, {CONNECTIONS} connections, {REVIEWS} reviews a round\n");
-    println!("| policies | reviews/s without | with | ratio | p99 ms without | with |\n|---|---|---|---|---|---|");
+    println!(
+        "| policies | reviews/s without | with | ratio | p99 ms without | with | 5 MiB review, ms | resident, client too |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     for policies in [10, 100, 500] {
         let state = state(policies)?;
         let (floor, real) = (Target::start(Side(None)).await?, Target::start(Side(Some(state))).await?);
@@ -53,7 +58,12 @@ pub(crate) async fn run() -> Outcome {
         }
         let ratio = with.rate() / without.rate();
         let (a, b) = (without.rate(), with.rate());
-        println!("| {policies} | {a:.0} | {b:.0} | {ratio:.2} | {:.2} | {:.2} |", without.p99(), with.p99());
+        let large = real.large().await?.as_secs_f64() * 1e3;
+        let (p99, resident) = ([without.p99(), with.p99()], resident()?);
+        println!(
+            "| {policies} | {a:.0} | {b:.0} | {ratio:.2} | {:.2} | {:.2} | {large:.1} | {resident} MiB |",
+            p99[0], p99[1]
+        );
     }
     println!();
     Ok(())
@@ -115,16 +125,32 @@ impl Target {
         Ok(Self { address, connector: TlsConnector::from(Arc::new(client)), _stop: stop.drop_guard() })
     }
 
+    async fn connect(&self) -> Outcome<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.address).await?;
+        Ok(self.connector.connect(ServerName::try_from("localhost")?, stream).await?)
+    }
+
+    /// How long the median of a few reviews of large objects takes.
+    async fn large(&self) -> Outcome<Duration> {
+        let (mut stream, mut took) = (self.connect().await?, Vec::new());
+        for number in 0..9 {
+            let asked = Instant::now();
+            ask(&mut stream, number, LARGE).await?;
+            took.push(asked.elapsed());
+        }
+        took.sort_unstable();
+        Ok(took[took.len() / 2])
+    }
+
     async fn round(&self) -> Outcome<Round> {
         let (start, mut tasks) = (Instant::now(), JoinSet::new());
         for connection in 0..CONNECTIONS {
-            let stream = TcpStream::connect(self.address).await?;
-            let mut stream = self.connector.connect(ServerName::try_from("localhost")?, stream).await?;
+            let mut stream = self.connect().await?;
             tasks.spawn(async move {
                 let mut latencies = Vec::with_capacity(REVIEWS / CONNECTIONS);
                 for number in 0..REVIEWS / CONNECTIONS {
                     let asked = Instant::now();
-                    ask(&mut stream, connection * REVIEWS + number).await?;
+                    ask(&mut stream, connection * REVIEWS + number, 0).await?;
                     latencies.push(asked.elapsed());
                 }
                 Outcome::Ok(latencies)
@@ -138,12 +164,19 @@ impl Target {
     }
 }
 
-/// One review on a connection that stays.
-async fn ask(stream: &mut TlsStream<TcpStream>, number: usize) -> Outcome {
+/// Memory of this process, in MiB.
+fn resident() -> Outcome<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? / 1024)
+}
+
+/// One review on a connection that stays, of an object with so many bytes that say nothing.
+async fn ask(stream: &mut TlsStream<TcpStream>, number: usize, bytes: usize) -> Outcome {
     let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": number.to_string(), "operation": "CREATE", "name": format!("q{number}"),
         "kind": {"group": "projectcalico.org", "version": "v3", "kind": "GlobalNetworkPolicy"},
-        "object": {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": {"name": format!("q{number}")},
+        "object": {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": {"name": format!("q{number}"), "annotations": {"note": "x".repeat(bytes)}},
             "spec": {"order": 10, "selector": "has(kubernetes.io/hostname)", "types": ["Ingress"], "ingress": [
                 {"action": "Allow", "protocol": "TCP", "destination": {"ports": [number % 60_000 + 1]}}]}}}})
     .to_string();

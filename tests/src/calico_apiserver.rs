@@ -82,8 +82,7 @@ fn command(cluster: &Cluster, authority: &Authority, port: u16) -> Result<Comman
     let serving = authority.server(&[&format!("{SERVICE}.{NAMESPACE}.svc"), "127.0.0.1"])?;
     let certificate = scratch.write("calico-apiserver.crt", &serving.certificate)?;
     let key = scratch.write("calico-apiserver.key", &serving.key)?;
-    let groups = ["system:serviceaccounts", "system:serviceaccounts:calico-apiserver", "system:authenticated"];
-    let kubeconfig = cluster.kubeconfig(USER, &groups)?;
+    let kubeconfig = cluster.kubeconfig(USER, &[])?;
 
     let mut command = Command::new(program(Program::CalicoApiserver)?);
     command

@@ -245,8 +245,7 @@ fn while_no_replica_answers_writes_wait_deletes_pass_and_break_glass_works() -> 
     install(admin)?;
     admin.ok(&["delete", "validatingwebhookconfiguration", "lifeline"], "")?;
     let (ops, dev) = people(&cluster)?;
-    let service =
-        Kubectl::new(cluster.kubeconfig(calico_apiserver::USER, &["system:serviceaccounts", "system:authenticated"])?)?;
+    let service = Kubectl::new(cluster.kubeconfig(calico_apiserver::USER, &[])?)?;
     let marked = json!({"lifeline.dev/protected": "true"});
     for api_version in CALICO {
         admin.apply(&policy(api_version, "plain", &json!({}), &json!({})))?;

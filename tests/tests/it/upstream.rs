@@ -260,7 +260,7 @@ fn nothing_runs_on_after_a_bad_end() -> Test {
     for end in ENDS {
         let report = scratch.path().join(end);
         let mut victim = Command::new(env::current_exe()?)
-            .args(["--exact", "--ignored", "victim"])
+            .args(["--exact", "--ignored", "upstream::victim"])
             .env(HOW_TO_END, end)
             .env(WHERE_TO_REPORT, &report)
             .stdout(Stdio::null())

@@ -270,8 +270,7 @@ impl Drop for Replica {
 
 impl Replica {
     async fn start(cluster: &Cluster, lifetimes: Lifetimes, clock: &Hand) -> Result<Self, Failed> {
-        let groups = ["system:serviceaccounts", "system:serviceaccounts:lifeline-system", "system:authenticated"];
-        let client = client(&cluster.kubeconfig(USER, &groups)?).await?;
+        let client = client(&cluster.kubeconfig(USER, &[])?).await?;
         let admin = client_of_admin(cluster).await?;
         let (readiness, metrics, stop) = (Readiness::default(), Arc::new(Metrics::default()), CancellationToken::new());
         let looks = Arc::new(AtomicU64::new(0));

@@ -50,7 +50,7 @@ impl fmt::Display for Severity {
 }
 
 /// Packets from each of a group to each of another. A node that is in both reaches itself without leaving, which is no
-/// part of the flow; [`Party::Itself`] says that it is meant.
+/// part of the flow; [`Party::Itself`] and [`Party::Loopback`] say that it is meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Flow {
@@ -78,8 +78,10 @@ pub enum Party {
     },
     /// Pods of the node that is the other end, by addresses that they are among.
     OwnPods(Vec<IpNet>),
-    /// As the other end: the node itself.
+    /// As the other end: the node itself, by whichever address.
     Itself,
+    /// As the other end: the node itself, by its loopback addresses.
+    Loopback,
 }
 
 /// Packets of a flow, whatever their addresses.

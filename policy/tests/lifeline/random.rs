@@ -309,6 +309,7 @@ fn flow(random: &mut Random) -> Flow {
     let (from, to) = (party(random), party(random));
     let to = match from {
         Party::Nodes(_) if random.one_in(6) => Party::Itself,
+        Party::Nodes(_) if random.one_in(6) => Party::Loopback,
         Party::Nodes(_) if random.one_in(6) => Party::OwnPods((0..3).map(|index| pod(index).into()).collect()),
         _ => to,
     };
@@ -372,7 +373,7 @@ fn places(party: &Party, sender: bool) -> Vec<Place> {
             })
             .collect(),
         Party::OwnPods(_) => (0..3).map(Place::Pod).collect(),
-        Party::Itself => Vec::new(),
+        Party::Itself | Party::Loopback => Vec::new(),
     }
 }
 
@@ -472,11 +473,11 @@ fn enumerate(before: &States, after: &States, lifelines: &[Lifeline]) -> Cuts {
                 let mut add = |side, from: &Place, to: &Place| {
                     cuts.entry((lifeline.id.clone(), side)).or_default().insert((from.clone(), to.clone()));
                 };
-                if flow.to == Party::Itself {
+                if let Party::Itself | Party::Loopback = flow.to {
                     for place in places(&flow.from, true) {
                         let index = place.on().expect("a node");
                         let own = [["127.0.0.1"; 2].map(|text| text.parse().expect("an address")), [address(index); 2]];
-                        for [source, destination] in own {
+                        for [source, destination] in own.into_iter().take(1 + usize::from(flow.to == Party::Itself)) {
                             let packet = packet(source, destination);
                             if before.inside(index, &packet) && !after.inside(index, &packet) {
                                 add(Side::Egress, &place, &place);

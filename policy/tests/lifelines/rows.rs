@@ -17,6 +17,7 @@ fn party(party: &Party, snapshot: &Snapshot) -> String {
             format!("own pods: {}", nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         }
         Party::Itself => "itself".to_owned(),
+        Party::Loopback => "its loopback".to_owned(),
     }
 }
 

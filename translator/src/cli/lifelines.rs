@@ -103,6 +103,7 @@ fn party(snapshot: &Snapshot, party: &Party) -> String {
     let all = snapshot.cluster.nodes.iter().filter(|node| node.cluster.is_empty()).count();
     match party {
         Party::Itself => "itself".to_owned(),
+        Party::Loopback => "itself, over loopback".to_owned(),
         Party::Nodes(nodes) if nodes.len() == all => "every node".to_owned(),
         Party::Nodes(nodes) => some(nodes.iter().map(|name| printable(name))),
         Party::Addresses { name, nets } => {

@@ -136,6 +136,7 @@ fn unknown(text: &str, option: &str, lifelines: &[Lifeline]) -> String {
 fn name(party: &Party) -> String {
     match party {
         Party::Itself => "itself".to_owned(),
+        Party::Loopback => "itself, over loopback".to_owned(),
         Party::Nodes(names) if names.len() == 1 => names.iter().cloned().collect(),
         Party::Nodes(names) => format!("{} nodes", names.len()),
         Party::Addresses { name, .. } => name.clone(),

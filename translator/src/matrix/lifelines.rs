@@ -55,14 +55,14 @@ fn flows(matrix: &Expanded, cluster: &Cluster, row: &Row, findings: &mut Vec<Fin
         let nobody = match &peer {
             Party::Nodes(nodes) => nodes.is_empty(),
             Party::Addresses { nets, .. } | Party::OwnPods(nets) => nets.is_empty(),
-            Party::Itself => false,
+            Party::Itself | Party::Loopback => false,
         };
         let none = matches!(&own, Party::Nodes(nodes) if nodes.is_empty());
         if nobody || none || traffic.is_empty() {
             continue;
         }
         let (from, to) = match (row.direction, peer) {
-            (_, Party::Itself) => (own.clone(), Party::Itself),
+            (_, Party::Loopback) => (own.clone(), Party::Loopback),
             (Direction::Ingress, peer) => (peer, own.clone()),
             (Direction::Egress, peer) => (own.clone(), peer),
         };
@@ -89,7 +89,7 @@ fn party(matrix: &Expanded, cluster: &Cluster, row: &Row, peer: &Peer, findings:
             Some(nodes(cluster, |node| selector.matches(&node.labels)))
         }
         Peer::NodeSelector { selector, .. } => Some(nodes(cluster, |node| selector.matches(&node.labels))),
-        Peer::Localhost => Some(Party::Itself),
+        Peer::Localhost => Some(Party::Loopback),
         Peer::Pods => addresses("pods", prefixes(&matrix.cluster.pod_cidrs)),
         Peer::PodSelector { name, namespaces, pods } => addresses(name, selected(cluster, namespaces.as_ref(), pods)),
         Peer::Cidrs { name, cidrs } => addresses(name.as_deref().unwrap_or("stated"), prefixes(cidrs)),

@@ -98,7 +98,7 @@ fn narrowed(flow: Flow, narrow: &Narrow, cluster: &Cluster) -> Option<Flow> {
 fn within(party: Party, end: Option<&End>, cluster: &Cluster) -> Option<Party> {
     let Some(end) = end else { return Some(party) };
     match (party, end) {
-        (Party::Itself, End::Itself) => Some(Party::Itself),
+        (party @ (Party::Itself | Party::Loopback), End::Itself) => Some(party),
         (Party::Nodes(nodes), End::Nodes(selector)) => {
             let selected =
                 cluster.nodes.iter().filter(|node| nodes.contains(&node.name) && selector.matches(&node.labels));

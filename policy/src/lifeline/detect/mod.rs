@@ -181,7 +181,7 @@ impl Find {
         let nobody = |party: &Party| match party {
             Party::Nodes(nodes) => nodes.is_empty(),
             Party::Addresses { nets, .. } | Party::OwnPods(nets) => nets.is_empty(),
-            Party::Itself => false,
+            Party::Itself | Party::Loopback => false,
         };
         let alone = |nodes: &Party| matches!(nodes, Party::Nodes(nodes) if nodes.len() == 1) && from == to;
         if nobody(&from) || nobody(&to) || alone(&from) || traffic.is_empty() {

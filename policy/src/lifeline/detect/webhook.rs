@@ -60,12 +60,12 @@ fn dialled(facts: &Facts<'_>, find: &mut Find, url: &str, told: Origin) {
     let traffic = [Traffic::tcp(port.unwrap_or(443))];
     let servers = Party::Nodes(facts.api.nodes.clone());
     let target = match host.parse::<IpAddr>() {
-        Ok(address) if address.is_loopback() => Party::Itself,
+        Ok(address) if address.is_loopback() => Party::Loopback,
         Ok(address) => match facts.owner(address) {
             Some(node) => return reach(facts, find, &BTreeSet::from([node.to_owned()]), Vec::new(), &traffic, told),
             None => addresses("webhook", vec![IpNet::from(address)]),
         },
-        Err(_) if host == "localhost" => Party::Itself,
+        Err(_) if host == "localhost" => Party::Loopback,
         Err(_) => {
             let what = format!("the API server calls the webhook `{host}`, whose addresses no object tells");
             let Some(stated) = facts.stated(find, "webhookAddresses", "webhook", &what) else { return };

@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::ends::{End, Other, PeerKind, Place as On, Role, ends, every_way, itself, stays, ways};
+use super::ends::{
+    End, Other, PeerKind, Place as On, Role, ends, every_way, inside, itself, own_addresses, party, stays, ways,
+};
 use super::ground::Ground;
 use super::hosts::Hosts;
 use super::loss::{Ends, Found, Loss};
@@ -124,8 +126,8 @@ struct Comparison<'c> {
 impl Comparison<'_> {
     fn flow(&mut self, flow: &Flow, found: &mut Found) -> Result<(), Exhausted> {
         let traffic = regions_of(&mut self.space, &flow.traffic);
-        if flow.to == Party::Itself || flow.from == Party::Itself {
-            return self.itself(flow, traffic, found);
+        if let Some(role) = inside(flow) {
+            return self.itself(flow, role, traffic, found);
         }
         let froms = ends(self.hosts, flow, Role::From, self.hosts.masquerade);
         let tos = ends(self.hosts, flow, Role::To, self.hosts.masquerade);
@@ -279,8 +281,7 @@ impl Comparison<'_> {
     }
 
     /// A node to itself.
-    fn itself(&mut self, flow: &Flow, traffic: Region, found: &mut Found) -> Result<(), Exhausted> {
-        let role = if flow.to == Party::Itself { Role::From } else { Role::To };
+    fn itself(&mut self, flow: &Flow, role: Role, traffic: Region, found: &mut Found) -> Result<(), Exhausted> {
         for end in ends(self.hosts, flow, role, false) {
             let On::Node(index) = end.place else { continue };
             if !self.may_lose(index) {
@@ -295,14 +296,16 @@ impl Comparison<'_> {
             }
             let families = [Family::IPv4, Family::IPv6].into_iter().filter(|family| host.has(*family));
             let mut own: Vec<IpSet> = families.map(loopback).collect();
-            own.push(host.addresses.iter().copied().collect());
+            if *party(flow, role.other()) != Party::Loopback {
+                own.push(host.addresses.iter().copied().collect());
+            }
             let cubes = own.into_iter().map(|own| Cube { source: own.clone(), destination: own, ..Cube::any() });
             let cubes: Vec<Region> = cubes.map(|cube| self.space.cube(&cube, 1)).collect();
             let own = self.space.first_match(&cubes);
             let region = self.space.within(own, lost);
             if region != Space::EMPTY {
                 let set = self.space.store(region)?;
-                let known = host.interfaces.loopback.addresses.iter().chain(&host.addresses).copied().collect();
+                let known = own_addresses(host, flow, role);
                 let end = End { known, ..end };
                 let ends = Ends { end: &end, others: &[&end], role: Role::From };
                 let cubes = set.cubes(MOST_LINES);

@@ -111,8 +111,23 @@ pub(super) fn ends(hosts: &Hosts, flow: &Flow, role: Role, masquerade: bool) -> 
             let all = addresses(hosts, "pods", nets, role, false).into_iter();
             all.filter(|end| matches!(end.place, Place::Pods(_))).collect()
         }
-        Party::Itself => hosts.all.iter().enumerate().map(|(index, host)| node(index, host, other, inner)).collect(),
+        Party::Itself | Party::Loopback => {
+            hosts.all.iter().enumerate().map(|(index, host)| node(index, host, other, inner)).collect()
+        }
     }
+}
+
+/// Of a flow from nodes to themselves, which end is the nodes.
+pub(super) fn inside(flow: &Flow) -> Option<Role> {
+    let own = |party: &Party| matches!(party, Party::Itself | Party::Loopback);
+    if own(&flow.to) { Some(Role::From) } else { own(&flow.from).then_some(Role::To) }
+}
+
+/// Addresses by which a node reaches itself in such a flow.
+pub(super) fn own_addresses(host: &Host, flow: &Flow, role: Role) -> Vec<IpAddr> {
+    let loopback = host.interfaces.loopback.addresses.iter();
+    let others = if *party(flow, role.other()) == Party::Loopback { &[] } else { host.addresses.as_slice() };
+    others.iter().chain(loopback).copied().collect()
 }
 
 /// Whether a flow is between what is on one node.
@@ -142,7 +157,7 @@ pub(super) fn reach(hosts: &Hosts, flow: &Flow, role: Role) -> IpSet {
         }
         Party::OwnPods(nets) => nets.iter().copied().collect(),
         // A node has every address that the other end has, as both are one.
-        Party::Itself => IpSet::all(),
+        Party::Itself | Party::Loopback => IpSet::all(),
     }
 }
 

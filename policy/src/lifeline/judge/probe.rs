@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::doubt::{self, Doubt};
-use super::ends::{End, Other, PeerKind, Place, Role, ends, itself, stays, ways};
+use super::ends::{End, Other, PeerKind, Place, Role, ends, inside, itself, own_addresses, stays, ways};
 use super::hosts::{Hosts, hosts};
 use super::world::{Assumptions, Traced, Way, World, trace};
 use super::{Example, Side};
@@ -84,10 +84,9 @@ pub fn probe(snapshot: &Snapshot, flow: &Flow, assumptions: &Assumptions) -> Pro
     let doubts = doubt::doubts(None, &world, &[], assumptions);
     let mut probe = Probe { pairs: 0, dropped: 0, example: None, doubts };
     let prober = Prober { world: &world, hosts: &hosts, calico: has_calico(snapshot) };
-    if flow.from == Party::Itself || flow.to == Party::Itself {
-        let role = if flow.to == Party::Itself { Role::From } else { Role::To };
+    if let Some(role) = inside(flow) {
         for end in ends(&hosts, flow, role, false) {
-            probe.take(prober.itself(&end, &flow.traffic));
+            probe.take(prober.itself(&end, flow, role));
         }
         return probe;
     }
@@ -195,14 +194,14 @@ impl Prober<'_> {
         Probed::of(&from.name, &to.name, passages)
     }
 
-    fn itself(&self, end: &End, traffic: &[Traffic]) -> Option<Probed> {
+    fn itself(&self, end: &End, flow: &Flow, role: Role) -> Option<Probed> {
         let Place::Node(index) = end.place else { return None };
         let host = self.hosts.all.get(index)?;
-        let known = host.addresses.iter().chain(&host.interfaces.loopback.addresses).copied();
+        let known = own_addresses(host, flow, role).into_iter();
         let known: Vec<IpAddr> = known.filter(|address| host.has(Family::of(*address))).collect();
         let own: IpSet = known.iter().copied().collect();
         let end = End { known, ..end.clone() };
-        let packets = packets((&own, &end), (&own, &end), traffic);
+        let packets = packets((&own, &end), (&own, &end), &flow.traffic);
         let way = itself(host);
         let passages = packets.into_iter().map(|packet| self.passage(Side::Egress, &way, packet));
         Probed::of(&end.name, &end.name, passages.collect())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::ends::{Role, every_way, party, reach};
+use super::ends::{Role, every_way, inside, party, reach};
 use super::hosts::Hosts;
 use super::traffic::regions_of;
 use super::world::World;
@@ -69,7 +69,7 @@ impl Reach {
         let mut nodes: HashMap<&BTreeSet<String>, IpSet> = HashMap::new();
         let mut of = |flow, role| match party(flow, role) {
             Party::Nodes(names) => nodes.entry(names).or_insert_with(|| reach(hosts, flow, role)).clone(),
-            Party::Addresses { .. } | Party::OwnPods(_) | Party::Itself => reach(hosts, flow, role),
+            Party::Addresses { .. } | Party::OwnPods(_) | Party::Itself | Party::Loopback => reach(hosts, flow, role),
         };
         let mut all = Vec::new();
         for lifeline in lifelines {
@@ -156,9 +156,8 @@ impl<'h> Sieve<'h> {
 
     /// Whether a flow may lose packets, given its place among the lifelines.
     pub(super) fn holds(&self, space: &mut Space, flow: &Flow, place: (usize, usize)) -> Result<bool, Exhausted> {
-        let itself = flow.from == Party::Itself || flow.to == Party::Itself;
         let traffic = regions_of(space, &flow.traffic);
-        let lost = space.within(if itself { self.inside } else { self.lost }, traffic);
+        let lost = space.within(if inside(flow).is_some() { self.inside } else { self.lost }, traffic);
         if lost == Space::EMPTY {
             return Ok(false);
         }

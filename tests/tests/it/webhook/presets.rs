@@ -36,8 +36,7 @@ fn fitting(target: Target, preset: &str) -> Variant {
         .expect("a preset");
     let mut facts = vec![("nodeCIDRs", NODES), ("adminCIDRs", ADMINS)];
     if target != Target::Cilium {
-        // With `*` Calico polices what a node sends to its own address, too, and no row of a preset can name that.
-        facts.extend([("podCIDRs", PODS), ("interfaces", "eth0")]);
+        facts.push(("podCIDRs", PODS));
     }
     for (name, value) in facts {
         if variant.preset.text.contains(&format!("\n    {name}: {{")) {

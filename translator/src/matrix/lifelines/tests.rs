@@ -50,6 +50,7 @@ fn party(party: &Party) -> String {
         }
         Party::OwnPods(nets) => format!("own pods: {nets:?}"),
         Party::Itself => "itself".to_owned(),
+        Party::Loopback => "its loopback".to_owned(),
     }
 }
 

@@ -6,39 +6,16 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::Find;
 use super::facts::{Facts, addresses, built_in, key, of_node, of_pod, origin};
-use super::{Find, overlay};
 use crate::lifeline::model::{Party, Ports, Traffic};
 use crate::net::{Cidr, Family};
 use crate::packet::protocol;
 use crate::snapshot::Pod;
 
 pub(super) fn loopback(facts: &Facts<'_>, find: &mut Find) {
-    find.flow(facts.every_node(), Party::Loopback, &but_for(&overlay::of_calico(facts)));
+    find.flow(facts.every_node(), Party::Loopback, &[Traffic::ANY]);
     find.because([built_in("agents and probes of every node use its loopback address")]);
-}
-
-/// Every packet but those of tunnels, which Felix takes from other nodes only
-/// (projectcalico/calico:felix/rules/static.go filterInputChain).
-fn but_for(tunnels: &BTreeSet<Traffic>) -> Vec<Traffic> {
-    if tunnels.is_empty() {
-        return vec![Traffic::ANY];
-    }
-    let whole = [protocol::TCP, protocol::SCTP, protocol::ICMP, protocol::ICMPV6].map(Traffic::protocol);
-    let taken = tunnels.iter().filter(|traffic| traffic.protocol == Some(protocol::UDP));
-    let mut all = whole.to_vec();
-    let mut first = 0;
-    for traffic in taken {
-        let Ports::Range(from, to) = traffic.ports else { continue };
-        if first < from {
-            all.push(Traffic::of(protocol::UDP, Ports::Range(first, from - 1)));
-        }
-        let Some(next) = to.checked_add(1) else { return all };
-        first = first.max(next);
-    }
-    let rest = if first == 0 { Ports::All } else { Ports::Range(first, u16::MAX) };
-    all.push(Traffic::of(protocol::UDP, rest));
-    all
 }
 
 pub(super) fn icmp_pmtu(facts: &Facts<'_>, find: &mut Find) {

@@ -4,8 +4,6 @@ mod calico;
 mod flannel;
 mod others;
 
-use std::collections::BTreeSet;
-
 pub(super) use self::others::{cilium_settings, daemon_set, of_set};
 use super::Find;
 use super::facts::{Facts, stated_by};
@@ -27,12 +25,6 @@ impl Tunnels {
             self.origins.extend(origins);
         }
     }
-}
-
-/// Tunnels of Calico, and those that are stated, which may be Calico's.
-pub(super) fn of_calico(facts: &Facts<'_>) -> BTreeSet<Traffic> {
-    let found = calico::tunnels(facts).into_iter().flat_map(|part| part.tunnels.traffic);
-    found.chain(facts.parameters.overlay.iter().flatten().copied()).collect()
 }
 
 pub(super) fn overlay(facts: &Facts<'_>, find: &mut Find) {

@@ -137,19 +137,17 @@ impl<'j> Sorted<'j> {
         let (mut refused, mut observed) = (Findings::default(), Findings::default());
         let is_refused = |severity| config.mode.of(severity) == Mode::Enforce;
         for cut in &judgement.cuts {
-            if is_refused(cut.severity) { refused.cuts.push(cut) } else { observed.cuts.push(cut) }
+            let findings = if is_refused(cut.severity) { &mut refused } else { &mut observed };
+            findings.cuts.push(cut);
         }
-        for stop in &judgement.stops {
-            if is_refused(Severity::Blocker) { refused.stops.push(stop) } else { observed.stops.push(stop) }
-        }
+        // What is not about one lifeline counts as a blocker.
+        let findings = if is_refused(Severity::Blocker) { &mut refused } else { &mut observed };
+        findings.stops.extend(&judgement.stops);
         let mut tolerated = Vec::new();
         for doubt in &judgement.doubts {
-            if let Some(by) = config.tolerate.iter().find(|tolerate| tolerate.covers(doubt)) {
-                tolerated.push((doubt, by));
-            } else if is_refused(Severity::Blocker) {
-                refused.doubts.push(doubt);
-            } else {
-                observed.doubts.push(doubt);
+            match config.tolerate.iter().find(|tolerate| tolerate.covers(doubt)) {
+                Some(by) => tolerated.push((doubt, by)),
+                None => findings.doubts.push(doubt),
             }
         }
         let (broken, repair) = (judgement.broken.as_slice(), judgement.repair.as_ref());

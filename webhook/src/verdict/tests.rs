@@ -10,19 +10,7 @@ const AUTOMATIC: &str = include_str!("../../../policy/tests/lifeline/bases/autom
 const GUARDED_NODES: &str = include_str!("../../../policy/tests/lifeline/bases/guarded.yaml");
 
 /// What no object of the small clusters tells.
-const CONFIG: &str = "
-apiVersion: lifeline.dev/v1alpha1
-kind: LifelineConfig
-metadata: {name: test}
-spec:
-  parameters:
-    distribution: kubeadm
-    adminCIDRs: [192.0.2.0/24]
-    nodeCIDRs: [10.0.0.0/24]
-    podCIDRs: [10.244.0.0/16]
-    dhcpServers: []
-    overlay: [UDP/4789]
-";
+const CONFIG: &str = include_str!("../../../docs/try/lifeline.yaml");
 
 fn state(texts: &[&str], more: &str) -> State {
     let mut loader = Loader::default();

@@ -84,7 +84,7 @@ impl<'s> Chain<'s> {
         };
         let rest = self.tiers(builder, rest);
         let mut first = Vec::new();
-        if self.kind != Kind::BeforeTracking && self.settings.drop_invalid.value {
+        if self.settings.drop_invalid.value {
             first.push(builder.space.relabel(invalid, DROPPED));
         }
         if self.kind != Kind::Routed {

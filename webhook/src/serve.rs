@@ -116,10 +116,10 @@ fn tls(served: &Served) -> Result<Arc<ServerConfig>, rustls::Error> {
 pub async fn run(listeners: Listeners, served: Served, grace: Duration, stop: CancellationToken) -> Result<(), String> {
     let tls = tls(&served).map_err(|error| format!("TLS: {error}"))?;
     let Served { judge, readiness, metrics, .. } = served;
-    let closing = CancellationToken::new();
+    let (leaving, closing) = (CancellationToken::new(), CancellationToken::new());
     let mut servers = JoinSet::new();
     let mut start = |listener, tls, router: Router, stop: &CancellationToken| {
-        servers.spawn(serve(listener, tls, router, Limits::default(), metrics.clone(), stop.clone()));
+        servers.spawn(serve(listener, tls, router, Limits::default(), metrics.clone(), leaving.clone(), stop.clone()));
     };
     start(listeners.reviews, Some(tls), validate::router(judge, Arc::clone(&metrics)), &closing);
     // Probes and scrapes go on until the last review is answered.
@@ -136,6 +136,7 @@ pub async fn run(listeners: Listeners, served: Served, grace: Duration, stop: Ca
         failed = servers.join_next() => return Err(failure(failed)),
     }
     readiness.set(STOPPING, Err("told to end".to_owned()));
+    leaving.cancel();
     tokio::time::sleep(grace).await;
     closing.cancel();
     let first = servers.join_next().await;

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hyper::Response;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::Service;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::{Phase, Progress};
@@ -59,7 +60,8 @@ impl Connections {
     }
 
     /// Takes a place. Where there is none left, the connection that has waited longest for its peer ends: first one of
-    /// the same address if that has too many, then one of anybody's.
+    /// the same address if that has too many, then one of anybody's; of those that were never answered with success, as
+    /// long as there are any.
     ///
     /// # Errors
     ///
@@ -92,8 +94,8 @@ impl Table {
             Phase::Busy => None,
         };
         let candidates = self.entries.iter().filter(|(_, entry)| of(entry));
-        let (id, _) =
-            candidates.filter_map(|(id, entry)| Some((*id, waiting(entry)?))).min_by_key(|(_, since)| *since)?;
+        let candidates = candidates.filter_map(|(id, entry)| Some((*id, entry.progress.has_served(), waiting(entry)?)));
+        let (id, ..) = candidates.min_by_key(|(_, served, since)| (*served, *since))?;
         // Its place is free at once; its task ends as soon as it runs.
         self.entries.remove(&id)?.evict.cancel();
         Some(())
@@ -125,22 +127,23 @@ impl Drop for Place {
     }
 }
 
-/// A service that tells when it is at work.
+/// A service that tells when it is at work, and that its clients had better connect elsewhere once this is about to end.
 #[derive(Clone, Debug)]
 pub(super) struct Watched<S> {
     service: S,
     progress: Arc<Progress>,
+    leaving: CancellationToken,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(service: S, progress: Arc<Progress>) -> Self {
-        Self { service, progress }
+    pub(super) fn new(service: S, progress: Arc<Progress>, leaving: CancellationToken) -> Self {
+        Self { service, progress, leaving }
     }
 }
 
-impl<S, R> Service<R> for Watched<S>
+impl<S, R, B> Service<R> for Watched<S>
 where
-    S: Service<R>,
+    S: Service<R, Response = Response<B>>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -150,9 +153,15 @@ where
     fn call(&self, request: R) -> Self::Future {
         self.progress.set(Phase::Busy);
         let (answer, progress) = (self.service.call(request), Arc::clone(&self.progress));
+        let leaving = self.leaving.clone();
         Box::pin(async move {
-            let answer = answer.await;
-            progress.set(Phase::Idle(Instant::now()));
+            let mut answer = answer.await;
+            if let Ok(answer) = &mut answer
+                && leaving.is_cancelled()
+            {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            progress.answered(answer.as_ref().is_ok_and(|answer| answer.status().is_success()));
             answer
         })
     }
@@ -161,6 +170,8 @@ where
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -192,6 +203,26 @@ mod tests {
         assert_eq!(connections.take(B).expect_err("all at work"), Refused::Full);
         drop(fourth);
         assert!(connections.take(B).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_answered_stays_longer() {
+        let connections = Connections::new(3, 3);
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            places.push(connections.take(A).expect("room"));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        places[0].progress().answered(true);
+        places[1].progress().answered(false);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        places[2].progress().set(Phase::Header(Instant::now()));
+        let all = |expected: [bool; 3]| assert_eq!(places.iter().map(is_evicted).collect::<Vec<_>>(), expected);
+        let fourth = connections.take(B).expect("made room");
+        all([false, true, false]);
+        fourth.progress().answered(true);
+        let _fifth = connections.take(B).expect("made room");
+        all([false, true, true]);
     }
 
     #[tokio::test]

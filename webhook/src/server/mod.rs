@@ -1,8 +1,8 @@
 //! HTTP, over TLS for one caller that matters, the API server, on a network where others may be slow, broken or hostile.
 //!
 //! Each connection has its own task and a place in [`Connections`]. A silent handshake, a slow header and a slow body
-//! each have a clock of their own, and a full table makes room by ending the connection that has been idle longest, so
-//! that nobody can keep the API server out by holding connections.
+//! each have a clock of their own, and a full table makes room by ending the connection that has been idle longest, of
+//! those that never asked anything sensible first, so that nobody can keep the API server out by holding connections.
 
 mod connections;
 mod progress;
@@ -52,7 +52,8 @@ impl Default for Limits {
             header: Duration::from_secs(5),
             idle: Duration::from_secs(120),
             connections: 512,
-            per_source: 64,
+            // An API server opens one for each review that it asks for at a time.
+            per_source: 256,
             drain: Duration::from_secs(10),
         }
     }
@@ -70,6 +71,9 @@ pub trait Observe: Send + Sync + 'static {
 
 /// Serves until `stop`, then lets requests under way end; over TLS, or without where there is none.
 ///
+/// From `leaving` on each answer is the last of its connection: whoever keeps one learns that it had better connect anew,
+/// while it still can, instead of sending a request into a connection that is just being closed.
+///
 /// # Errors
 ///
 /// The listener fails for good.
@@ -79,6 +83,7 @@ pub async fn serve(
     router: Router,
     limits: Limits,
     observe: Arc<dyn Observe>,
+    leaving: CancellationToken,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let acceptor = tls.map(TlsAcceptor::from);
@@ -106,7 +111,8 @@ pub async fn serve(
             }
         };
         observe.connections(connections.len());
-        let answering = Answering { peer, router: router.clone(), limits, stop: stop.clone() };
+        let answering =
+            Answering { peer, router: router.clone(), limits, leaving: leaving.clone(), stop: stop.clone() };
         let (acceptor, observe, connections) = (acceptor.clone(), Arc::clone(&observe), connections.clone());
         tasks.spawn(async move {
             match acceptor {
@@ -147,6 +153,7 @@ struct Answering {
     peer: SocketAddr,
     router: Router,
     limits: Limits,
+    leaving: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -182,9 +189,9 @@ impl Answering {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { peer, router, limits, stop } = self;
+        let Self { peer, router, limits, leaving, stop } = self;
         let progress = place.progress();
-        let service = Watched::new(TowerToHyperService::new(router), Arc::clone(&progress));
+        let service = Watched::new(TowerToHyperService::new(router), Arc::clone(&progress), leaving);
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             // Counts idle time too, so it cannot guard the header; the progress does.

@@ -1,6 +1,7 @@
 //! How far a connection is: between requests, in a header, or being answered.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -24,12 +25,18 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Progress {
     phase: Mutex<Phase>,
+    /// Whether a request was answered with success.
+    served: AtomicBool,
     changed: Notify,
 }
 
 impl Progress {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { phase: Mutex::new(Phase::Idle(Instant::now())), changed: Notify::new() })
+        Arc::new(Self {
+            phase: Mutex::new(Phase::Idle(Instant::now())),
+            served: AtomicBool::new(false),
+            changed: Notify::new(),
+        })
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -39,6 +46,17 @@ impl Progress {
     pub(super) fn set(&self, phase: Phase) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
         self.changed.notify_one();
+    }
+
+    /// A request was answered.
+    pub(super) fn answered(&self, with_success: bool) {
+        self.served.fetch_or(with_success, Ordering::Relaxed);
+        self.set(Phase::Idle(Instant::now()));
+    }
+
+    /// Whether a request was ever answered with success.
+    pub(super) fn has_served(&self) -> bool {
+        self.served.load(Ordering::Relaxed)
     }
 
     /// Bytes have come.

@@ -34,6 +34,7 @@ where
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) leaving: CancellationToken,
     pub(crate) stop: CancellationToken,
     pub(crate) ended: JoinHandle<std::io::Result<()>>,
     connector: TlsConnector,
@@ -50,15 +51,16 @@ impl Server {
         let router = validate::router(Arc::new(judge), Arc::clone(&metrics));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let stop = CancellationToken::new();
+        let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
         let tls = tls(certificate);
-        let ended = tokio::spawn(serve(listener, Some(tls), router, limits, metrics.clone(), stop.clone()));
+        let (observe, ends) = (metrics.clone(), (leaving.clone(), stop.clone()));
+        let ended = tokio::spawn(serve(listener, Some(tls), router, limits, observe, ends.0, ends.1));
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
             roots.add(certificate.expect("PEM")).expect("an authority");
         }
         let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Self { address, metrics, stop, ended, connector: TlsConnector::from(Arc::new(client)) }
+        Self { address, metrics, leaving, stop, ended, connector: TlsConnector::from(Arc::new(client)) }
     }
 
     /// A connection after its handshake.

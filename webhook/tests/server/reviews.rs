@@ -108,3 +108,18 @@ async fn reviews_under_way_are_answered_before_the_end() {
     drop(idle);
     assert!(tokio::net::TcpStream::connect(server.address).await.is_err(), "the port is closed");
 }
+
+#[tokio::test]
+async fn whoever_is_about_to_leave_answers_and_closes() {
+    let server = Server::start(Says(judge), Limits::default()).await;
+    let kept = server.connect().await.expect("a connection");
+    server.leaving.cancel();
+    for mut stream in [server.connect().await.expect("the port is open"), kept] {
+        send(&mut stream, "", "application/json", review("a").as_bytes(), false).await.expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("all of it, and the end");
+        assert!(String::from_utf8_lossy(&answer).contains("\r\nconnection: close\r\n"));
+        assert_eq!(parsed(&answer).0, 200);
+    }
+    assert!(!server.ended.is_finished());
+}

@@ -25,6 +25,13 @@ pub struct Lifetimes {
     pub leaf: Duration,
 }
 
+impl Lifetimes {
+    /// The shortest life of an authority: in its last third the next one is published, and noticed.
+    pub const LEAST_AUTHORITY: Duration = SETTLE.saturating_mul(4);
+    /// The shortest life of a serving certificate: in its last third it is renewed, and may be tried again.
+    pub const LEAST_LEAF: Duration = Duration::from_secs(60);
+}
+
 impl Default for Lifetimes {
     /// A year, and a week.
     fn default() -> Self {

@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use certs::Lifetimes;
 use clap::{Parser, ValueEnum};
+use k8s_openapi::jiff::SignedDuration;
 
 /// Admission webhook: refuses changes to host policies that would cut the cluster off.
 #[derive(Debug, Parser)]
@@ -54,6 +57,24 @@ pub struct Args {
     /// Its private key, PEM, with --certificates files.
     #[arg(long, value_name = "FILE", required_if_eq("certificates", "files"), help_heading = "Certificates")]
     pub key: Option<PathBuf>,
+    /// How long an authority of our own lives, from 4m; another one follows it after two thirds. Hours, minutes, seconds.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "8760h",
+        value_parser = |text: &str| duration(text, Lifetimes::LEAST_AUTHORITY),
+        help_heading = "Certificates"
+    )]
+    pub authority_lifetime: Duration,
+    /// How long a certificate that it signs lives, from 1m to a third of that; renewed after two thirds.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "168h",
+        value_parser = |text: &str| duration(text, Lifetimes::LEAST_LEAF),
+        help_heading = "Certificates"
+    )]
+    pub certificate_lifetime: Duration,
     /// Ask clients for a certificate that one of these authorities (PEM) signed.
     #[arg(long, value_name = "FILE", help_heading = "Certificates")]
     pub client_authorities: Option<PathBuf>,
@@ -79,6 +100,14 @@ pub enum Certificates {
     Files,
 }
 
+/// A duration such as `168h`, `90m` or `1h 30m`, as the field writes them.
+fn duration(text: &str, least: Duration) -> Result<Duration, String> {
+    let signed: SignedDuration =
+        text.parse().map_err(|error| format!("{error}; write hours, minutes and seconds: 168h"))?;
+    let duration = Duration::try_from(signed).map_err(|_| "it must not be negative".to_owned())?;
+    if duration < least { Err(format!("it must be at least {}s", least.as_secs())) } else { Ok(duration) }
+}
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -97,5 +126,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn lifetimes_are_durations_within_limits() {
+        let parsed = |more: &[&str]| Args::try_parse_from([&["webhook"], more].concat());
+        let default = parsed(&[]).expect("defaults");
+        assert_eq!((default.authority_lifetime, default.certificate_lifetime), {
+            let Lifetimes { authority, leaf } = Lifetimes::default();
+            (authority, leaf)
+        });
+        let short = parsed(&["--authority-lifetime=1h 30m", "--certificate-lifetime=90s"]).expect("short ones");
+        assert_eq!((short.authority_lifetime.as_secs(), short.certificate_lifetime.as_secs()), (5400, 90));
+        for (flag, reason) in [
+            ("--authority-lifetime=3m", "at least 240s"),
+            ("--certificate-lifetime=59s", "at least 60s"),
+            ("--certificate-lifetime=-1h", "must not be negative"),
+            ("--certificate-lifetime=7 days", "write hours, minutes and seconds"),
+        ] {
+            let error = parsed(&[flag]).expect_err(flag).to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

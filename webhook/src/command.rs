@@ -1,11 +1,12 @@
 //! The command, from its arguments to its exit status.
 
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::args::{Args, Certificates, Format};
-use crate::certificates::{self, Files, Own, Pace, Source};
+use crate::certificates::{self, Clock, Files, Own, Pace, Source};
 use crate::cluster::{self, Options, Running};
 use crate::health::Readiness;
 use crate::metrics::Metrics;
@@ -43,10 +44,16 @@ impl Failure {
     }
 }
 
-/// Runs the command with the arguments of the process.
+/// Runs the command with the arguments of the process, and the system's clock.
 pub fn run() -> ExitCode {
+    run_by(Arc::new(SystemTime::now))
+}
+
+/// Runs the command with the arguments of the process, and another wall clock. Certificates are made by it; what is timed is
+/// timed by a clock that nobody sets.
+pub fn run_by(clock: Clock) -> ExitCode {
     let args = Args::parse();
-    let outcome = std::panic::catch_unwind(|| start(&args));
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| start(&args, clock)));
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
@@ -60,7 +67,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn start(args: &Args) -> Result<(), Failure> {
+fn start(args: &Args, clock: Clock) -> Result<(), Failure> {
     log(args)?;
     // The client asks for the provider of the process.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
@@ -75,7 +82,7 @@ fn start(args: &Args) -> Result<(), Failure> {
     } else if args.self_test {
         runtime.block_on(self_test(args))
     } else {
-        runtime.block_on(guard(args))
+        runtime.block_on(guard(args, clock))
     }
 }
 
@@ -108,9 +115,18 @@ async fn offline(args: &Args) -> Result<(), Failure> {
 }
 
 /// Guards the cluster at hand until told to end.
-async fn guard(args: &Args) -> Result<(), Failure> {
+async fn guard(args: &Args, clock: Clock) -> Result<(), Failure> {
     // Before anything is asked of a cluster: what is said wrong on the command line is said at once.
-    let (pace, stop) = (Pace::default(), CancellationToken::new());
+    let lifetimes = Lifetimes { authority: args.authority_lifetime, leaf: args.certificate_lifetime };
+    if lifetimes.leaf > lifetimes.authority / 3 {
+        let most = (lifetimes.authority / 3).as_secs();
+        return Err(Failure::Usage(format!(
+            "--certificate-lifetime: at most a third of --authority-lifetime, {most}s"
+        )));
+    }
+    let default = Pace::default();
+    let (pace, stop) =
+        (Pace { least: default.least.min(lifetimes.leaf / 6), clock, ..default }, CancellationToken::new());
     let clients = match &args.client_authorities {
         None => None,
         Some(file) => {
@@ -124,7 +140,7 @@ async fn guard(args: &Args) -> Result<(), Failure> {
     let (readiness, metrics) = (Readiness::default(), Arc::new(Metrics::default()));
     let source = match (args.certificates, &args.certificate, &args.key) {
         (Certificates::Files, Some(certificate), Some(key)) => Source::Files(Files::new(certificate, key)),
-        _ => Source::Own(Box::new(Own::new(client.clone(), &args.namespace, Lifetimes::default()))),
+        _ => Source::Own(Box::new(Own::new(client.clone(), &args.namespace, lifetimes))),
     };
     let certificate = certificates::start(source, pace, readiness.clone(), Arc::clone(&metrics), stop.clone());
     let Running { guard, mut tasks, .. } = cluster::run(&client, &options(args), &metrics, &readiness, &stop);

@@ -17,8 +17,18 @@ use crate::{Error, Result};
 
 /// One user of one API server.
 pub struct Api {
-    runtime: Runtime,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
     client: Client,
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        // Otherwise nobody could drop it who runs in a runtime himself.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// The objects of manifests, lists opened.
@@ -45,7 +55,7 @@ impl Api {
             let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(answer)?;
             Client::try_from(config).map_err(answer)
         })?;
-        Ok(Self { runtime, client })
+        Ok(Self { runtime: Some(runtime), client })
     }
 
     /// Creates objects, in their order.
@@ -101,7 +111,8 @@ impl Api {
         objects: &[Value],
         act: &impl AsyncFn(Objects<DynamicObject>, String, &Value) -> Result<()>,
     ) -> Result<()> {
-        self.runtime.block_on(async {
+        let runtime = self.runtime.as_ref().expect("only dropping takes it away");
+        runtime.block_on(async {
             let mut known = Known::new();
             for object in objects {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();

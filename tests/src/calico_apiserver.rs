@@ -48,7 +48,7 @@ impl CalicoApiserver {
         let port = ports::free()?;
         prepare(cluster)?;
         let mut server =
-            Server::start("calico-apiserver", &mut command(cluster, &authority, port)?, cluster.scratch().path())?;
+            Server::start("calico-apiserver", command(cluster, &authority, port)?, cluster.scratch().path())?;
         register(cluster, &authority, port)?;
         let kubectl = cluster.kubectl();
         server.wait_until(PATIENCE, || {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -40,8 +41,8 @@ const AUDIT_POLICY: &str = r#"{
 #[derive(Debug)]
 pub struct Cluster {
     // Dropped in this order: the API server would complain about a store that is gone.
-    apiserver: Server,
-    etcd: Server,
+    apiserver: Mutex<Server>,
+    etcd: Mutex<Server>,
     url: String,
     kubectl: Kubectl,
     crds: Vec<CrdSet>,
@@ -85,20 +86,42 @@ impl Cluster {
         let (etcd, store) = start_etcd(scratch.path())?;
         let port = ports::free()?;
         let url = format!("https://127.0.0.1:{port}");
-        let mut command = apiserver_command(&scratch, &keys, &store, port)?;
+        let command = apiserver_command(&scratch, &keys, &store, port)?;
         let admin = keys.authority.client("admin", &["system:masters"])?;
         let kubeconfig = write_kubeconfig(&scratch, &url, "admin", &admin, keys.authority.pem())?;
         let kubectl = Kubectl::new(kubeconfig)?;
 
-        let mut apiserver = Server::start("kube-apiserver", &mut command, scratch.path())?;
-        apiserver.wait_until(PATIENCE, || {
-            let answer = kubectl.run(&["get", "--raw", "/readyz"], "")?;
-            Ok(if answer.status.success() { Ok(()) } else { Err(answer.stderr.trim().to_owned()) })
-        })?;
+        let mut apiserver = Server::start("kube-apiserver", command, scratch.path())?;
+        until_ready(&mut apiserver, &kubectl)?;
         let mut crds = crds.to_vec();
         crds.sort_unstable();
         crds.dedup();
+        let (apiserver, etcd) = (Mutex::new(apiserver), Mutex::new(etcd));
         Ok(Self { apiserver, etcd, url, kubectl, crds, keys, scratch })
+    }
+
+    /// Kills the API server, and starts it again after a while. Returns when it is ready.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn without_apiserver(&self, pause: Duration) -> Result<()> {
+        let mut apiserver = locked(&self.apiserver);
+        apiserver.kill()?;
+        std::thread::sleep(pause);
+        apiserver.start_again()?;
+        until_ready(&mut apiserver, &self.kubectl)
+    }
+
+    /// Kills etcd, and starts it again after a while. Returns when the API server is ready again.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn without_etcd(&self, pause: Duration) -> Result<()> {
+        let mut etcd = locked(&self.etcd);
+        etcd.kill()?;
+        std::thread::sleep(pause);
+        etcd.start_again()?;
+        until_ready(&mut locked(&self.apiserver), &self.kubectl)
     }
 
     fn define(&mut self, crds: &[CrdSet]) -> Result<()> {
@@ -113,7 +136,7 @@ impl Cluster {
         }
         self.kubectl.ok(&args, "")?;
         // Not `kubectl wait`: it fails on a CRD that has no conditions yet.
-        self.apiserver.wait_until(PATIENCE, || {
+        locked(&self.apiserver).wait_until(PATIENCE, || {
             let found = self.kubectl.get(&["customresourcedefinitions"])?;
             let is_established = |crd: &Value| {
                 let conditions = crd["status"]["conditions"].as_array();
@@ -174,8 +197,19 @@ impl Cluster {
     /// The process ids of the servers.
     #[must_use]
     pub fn process_ids(&self) -> [u32; 2] {
-        [self.etcd.id(), self.apiserver.id()]
+        [locked(&self.etcd).id(), locked(&self.apiserver).id()]
     }
+}
+
+fn locked(server: &Mutex<Server>) -> MutexGuard<'_, Server> {
+    server.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn until_ready(apiserver: &mut Server, kubectl: &Kubectl) -> Result<()> {
+    apiserver.wait_until(PATIENCE, || {
+        let answer = kubectl.run(&["get", "--raw", "/readyz"], "")?;
+        Ok(if answer.status.success() { Ok(()) } else { Err(answer.stderr.trim().to_owned()) })
+    })
 }
 
 fn start_etcd(dir: &Path) -> Result<(Server, String)> {
@@ -192,7 +226,7 @@ fn start_etcd(dir: &Path) -> Result<(Server, String)> {
         // The data need not survive anything.
         .arg("--unsafe-no-fsync");
     // The API server waits for it by itself.
-    Ok((Server::start("etcd", &mut command, dir)?, clients))
+    Ok((Server::start("etcd", command, dir)?, clients))
 }
 
 fn apiserver_command(scratch: &Scratch, keys: &Keys, store: &str, port: u16) -> Result<Command> {

@@ -123,22 +123,23 @@ impl Guarded {
     /// # Errors
     /// When it ends, or does not become ready.
     pub fn start(&self, program: &Path) -> Result<Replica> {
-        self.start_on(program, self.reviews, &["--grace=0"])
+        let mut command = Command::new(program);
+        command.arg("--grace=0");
+        self.start_on(command, self.reviews)
     }
 
-    /// Starts a replica of `program` on another port, for whoever passes connections on, with more arguments.
+    /// Starts a replica on another port, for whoever passes connections on. The command has the arguments that are its own.
     ///
     /// # Errors
     /// When it ends, or does not become ready.
-    pub fn start_on(&self, program: &Path, reviews: u16, more: &[&str]) -> Result<Replica> {
+    pub fn start_on(&self, mut command: Command, reviews: u16) -> Result<Replica> {
         let (health, metrics) = (ports::free()?, ports::free()?);
-        let mut command = Command::new(program);
-        command.env("KUBECONFIG", &self.kubeconfig).args(more).args([
+        command.env("KUBECONFIG", &self.kubeconfig).args([
             format!("--listen=127.0.0.1:{reviews}"),
             format!("--health-listen=127.0.0.1:{health}"),
             format!("--metrics-listen=127.0.0.1:{metrics}"),
         ]);
-        let mut server = Server::start("webhook", &mut command, self.cluster.scratch().path())?;
+        let mut server = Server::start("webhook", command, self.cluster.scratch().path())?;
         server.wait_until(PATIENCE, || {
             Ok(match get(health, "/readyz") {
                 Ok((200, _)) => Ok(()),
@@ -177,6 +178,20 @@ impl Replica {
     #[must_use]
     pub fn log_end(&self) -> String {
         self.server.log_end()
+    }
+
+    /// The memory that it holds, in MiB, and the most that it held.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn memory(&self) -> Result<[u64; 2]> {
+        let path = format!("/proc/{}/status", self.id());
+        let status = std::fs::read_to_string(&path).doing(|| format!("read {path}"))?;
+        let of = |name: &str| {
+            let kib = status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?;
+            kib.parse::<u64>().ok().map(|kib| kib / 1024)
+        };
+        Ok(["VmRSS:", "VmHWM:"].map(|name| of(name).unwrap_or_default()))
     }
 
     /// The process id.

@@ -20,6 +20,7 @@ const POLL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Server {
     name: &'static str,
+    command: Command,
     child: Child,
     log: PathBuf,
 }
@@ -29,18 +30,31 @@ impl Server {
     ///
     /// # Errors
     /// When the log cannot be written or the command cannot be started.
-    pub fn start(name: &'static str, command: &mut Command, dir: &Path) -> Result<Self> {
+    pub fn start(name: &'static str, mut command: Command, dir: &Path) -> Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let out = File::create(&log).doing(|| format!("write {}", log.display()))?;
         let err = out.try_clone().doing(|| format!("write {}", log.display()))?;
-        let child = command
-            .env("LIFELINE_DIE_WITH_STDIN", "1")
-            .stdin(Stdio::piped())
-            .stdout(out)
-            .stderr(err)
-            .spawn()
-            .doing(|| format!("start {name}"))?;
-        Ok(Self { name, child, log })
+        command.env("LIFELINE_DIE_WITH_STDIN", "1").stdin(Stdio::piped()).stdout(out).stderr(err);
+        let child = command.spawn().doing(|| format!("start {name}"))?;
+        Ok(Self { name, command, child, log })
+    }
+
+    /// Kills the process.
+    ///
+    /// # Errors
+    /// When it ended before.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill().and_then(|()| self.child.wait()).doing(|| format!("kill {}", self.name))?;
+        Ok(())
+    }
+
+    /// Starts it again, after it was killed, as it was started before. Its log goes on.
+    ///
+    /// # Errors
+    /// When the command cannot be started.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.child = self.command.spawn().doing(|| format!("start {} again", self.name))?;
+        Ok(())
     }
 
     /// Asks `ready` again and again until it is, for at most `patience`. `ready` says why not.

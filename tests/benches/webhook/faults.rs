@@ -1,26 +1,31 @@
-//! Reviews through a real API server while something goes wrong.
+//! Reviews by a real API server, and asked for as it asks, while something goes wrong.
 
-use std::path::Path;
+use std::fmt::Write as _;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 use serde_json::json;
 use tests::guarded::{Guarded, Replica};
 use tests::ports;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use crate::Outcome;
+use crate::asker::{self, Direct};
 use crate::front::Front;
+use crate::hostile;
 use crate::load::{self, Load};
 
 const CONFIG: &str = include_str!("../../../docs/try/lifeline.yaml");
+/// Reviews each way.
 const A_SECOND: u32 = 100;
 const REPLICAS: usize = 2;
+/// How long what is taken away stays away.
+const AWAY: Duration = Duration::from_secs(20);
+/// How long an authority of four minutes and its certificates are watched: until another one has followed it.
+const LIFE: Duration = Duration::from_secs(260);
 
 /// Replicas behind one address, as endpoints follow their readiness.
 #[derive(Clone)]
@@ -28,70 +33,96 @@ struct Fleet {
     guarded: Arc<Guarded>,
     front: Front,
     replicas: Arc<Mutex<Vec<Replica>>>,
+    /// Arguments of each replica.
+    args: &'static [&'static str],
+    client: Client,
+    direct: Direct,
 }
 
 impl Fleet {
-    async fn start() -> Outcome<Self> {
-        let guarded = spawn_blocking(|| Guarded::calico(CONFIG));
-        let fleet = Self { guarded: Arc::new(guarded.await??), front: Front::default(), replicas: Arc::default() };
-        fleet.front.serve(fleet.guarded.port()).await?;
-        for _ in 0..REPLICAS {
-            fleet.add().await?;
+    /// Replicas with arguments of their own, one for each offset of a clock, in seconds.
+    async fn start(args: &'static [&'static str], clocks: [i64; REPLICAS]) -> Outcome<Self> {
+        let guarded = Arc::new(spawn_blocking(|| Guarded::calico(CONFIG)).await??);
+        let (front, replicas) = (Front::default(), Arc::default());
+        front.serve(guarded.port()).await?;
+        for clock in clocks {
+            add(&guarded, &replicas, args, clock).await?;
         }
+        let kubeconfig = guarded.cluster().kubeconfig("load", &["system:masters"])?;
+        let client = asker::client(&kubeconfig).await?;
+        let direct = Direct::start(client.clone(), guarded.port()).await?;
+        let fleet = Self { guarded, front, replicas, args, client, direct };
         fleet.watch();
+        // The API server learns of the webhook a little later.
+        fleet.back().await?;
         Ok(fleet)
     }
 
-    async fn add(&self) -> Outcome {
-        let guarded = Arc::clone(&self.guarded);
-        let program = Path::new(env!("CARGO_BIN_EXE_webhook-under-test"));
-        let replica = spawn_blocking(move || guarded.start_on(program, ports::free()?, &["--grace=2"])).await??;
-        self.lock().push(replica);
-        Ok(())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Replica>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Replica>> {
         self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends connections to those that say that they are ready, asked four times a second.
     fn watch(&self) {
-        let fleet = self.clone();
+        let (replicas, front) = (Arc::downgrade(&self.replicas), self.front.clone());
         tokio::spawn(async move {
-            loop {
-                let ready = {
-                    let replicas = fleet.lock();
+            while let Some(replicas) = replicas.upgrade() {
+                let ready = spawn_blocking(move || {
+                    let replicas = replicas.lock().unwrap_or_else(PoisonError::into_inner);
                     let ready = replicas.iter().filter(|one| one.readiness().is_ok_and(|(status, _)| status == 200));
                     ready.map(Replica::port).collect()
-                };
-                fleet.front.set(ready);
-                tokio::time::sleep(Duration::from_millis(250)).await;
+                });
+                if let Ok(ready) = ready.await {
+                    front.set(ready);
+                }
+                sleep(Duration::from_millis(250)).await;
             }
         });
     }
 
-    /// One after the other is told to end, and followed by a new one once it has.
-    async fn roll(self) -> Outcome {
-        for _ in 0..REPLICAS {
-            self.add().await?;
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let id = self.lock().first().map(Replica::id).ok_or("no replica")?;
-            Command::new("kill").args(["-TERM", &id.to_string()]).status()?;
-            // Its grace, and what was under way.
-            tokio::time::sleep(Duration::from_secs(4)).await;
-            drop(self.lock().remove(0));
+    /// Has so many reviewed both ways while something happens, which may have something to tell.
+    async fn row(&self, name: &str, reviews: usize, fault: impl Future<Output = Outcome<String>>) -> Outcome {
+        let through = load::run(reviews, Some(A_SECOND), |number| asker::through(self.client.clone(), number));
+        let direct = load::run(reviews, Some(A_SECOND), |number| self.direct.ask(number));
+        let (through, direct, told) = tokio::join!(through, direct, fault);
+        let mut line = format!("| {name} ");
+        for load in [&through, &direct] {
+            let (asked, failed) = (load.asked, load.failed);
+            write!(line, "| {asked} | {failed} | {:.1} | {:.1} ", load.percentile(50), load.percentile(99))?;
         }
+        let why = |load: &Load| {
+            let reasons = load.reasons.iter().map(|(reason, times)| format!("{times} x {reason}"));
+            reasons.collect::<Vec<_>>()
+        };
+        let told = [vec![told?], why(&through), why(&direct)].concat();
+        let told: Vec<String> = told.into_iter().filter(|text| !text.is_empty()).collect();
+        println!("{line}| {} | {} |", self.peak(), told.join("; "));
         Ok(())
     }
 
-    async fn kill(self) -> Outcome {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        drop(self.lock().remove(0));
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        self.add().await
+    /// One after the other is told to end, and followed by a new one once it has.
+    async fn roll(&self) -> Outcome<String> {
+        for _ in 0..REPLICAS {
+            add(&self.guarded, &self.replicas, self.args, 0).await?;
+            sleep(Duration::from_secs(1)).await;
+            let id = self.lock().first().map(Replica::id).ok_or("no replica")?;
+            Command::new("kill").args(["-TERM", &id.to_string()]).status()?;
+            // Its grace, and what was under way.
+            sleep(Duration::from_secs(4)).await;
+            drop(self.lock().remove(0));
+        }
+        Ok(String::new())
     }
 
-    async fn misconfigure(self) -> Outcome {
+    async fn kill(&self) -> Outcome<String> {
+        sleep(Duration::from_secs(2)).await;
+        drop(self.lock().remove(0));
+        sleep(Duration::from_secs(2)).await;
+        add(&self.guarded, &self.replicas, self.args, 0).await?;
+        Ok(String::new())
+    }
+
+    async fn misconfigure(&self) -> Outcome<String> {
         for config in ["spec: [", CONFIG] {
             let guarded = Arc::clone(&self.guarded);
             let patched = spawn_blocking(move || {
@@ -101,70 +132,100 @@ impl Fleet {
                 guarded.unreviewed().merge(&[changed])
             });
             patched.await??;
-            tokio::time::sleep(Duration::from_secs(8)).await;
+            sleep(Duration::from_secs(8)).await;
         }
-        Ok(())
+        Ok(String::new())
     }
 
-    /// Silent sockets, endless bodies and floods, for half a minute.
-    async fn besiege(self) -> Outcome {
-        let end = Instant::now() + Duration::from_secs(30);
+    async fn besiege(&self) -> Outcome<String> {
         let ports: Vec<u16> = self.lock().iter().map(Replica::port).collect();
-        let mut held = Vec::new();
-        while Instant::now() < end {
-            for port in &ports {
-                if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", *port)).await {
-                    let _ = stream.write_all(b"\x16\x03\x01").await;
-                    held.push(stream);
-                }
+        hostile::besiege(&ports, Instant::now() + Duration::from_secs(30)).await
+    }
+
+    async fn without(&self, part: &'static str) -> Outcome<String> {
+        let guarded = Arc::clone(&self.guarded);
+        let away = spawn_blocking(move || match part {
+            "etcd" => guarded.cluster().without_etcd(AWAY),
+            _ => guarded.cluster().without_apiserver(AWAY),
+        });
+        away.await??;
+        let seconds = self.back().await?.as_secs_f64();
+        Ok(format!("{} s away, reviews again {seconds:.1} s after it was ready", AWAY.as_secs()))
+    }
+
+    /// How long it takes until changes are let in, of those that have to be judged.
+    async fn back(&self) -> Outcome<Duration> {
+        let start = Instant::now();
+        loop {
+            match asker::through(self.client.clone(), 1).await {
+                Ok(()) => return Ok(start.elapsed()),
+                Err(reason) if start.elapsed() > Duration::from_secs(90) => return Err(reason.into()),
+                Err(_) => sleep(Duration::from_millis(50)).await,
             }
-            if held.len() > 1000 {
-                held.drain(..500);
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Ok(())
+    }
+
+    /// What became of the certificates so far.
+    async fn rotate(&self) -> Outcome<String> {
+        sleep(LIFE).await;
+        let replicas = Arc::clone(&self.replicas);
+        let read = spawn_blocking(move || {
+            let replicas = replicas.lock().unwrap_or_else(PoisonError::into_inner);
+            replicas.iter().map(Replica::metrics).collect::<tests::Result<Vec<_>>>()
+        });
+        let rotations = read.await??.into_iter().filter_map(|metrics| {
+            let line =
+                metrics.lines().find_map(|line| line.strip_prefix("lifeline_webhook_certificate_rotations_total "));
+            line.map(str::to_owned)
+        });
+        Ok(format!("certificates replaced: {}", rotations.collect::<Vec<_>>().join(" and ")))
     }
 
     /// Most memory that a replica holds, in MiB.
     fn peak(&self) -> u64 {
-        let of = |id: u32| -> Option<u64> {
-            let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-            let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        };
-        self.lock().iter().filter_map(|replica| of(replica.id())).max().unwrap_or_default() / 1024
+        let held = self.lock().iter().filter_map(|replica| replica.memory().ok()).map(|[_, most]| most).max();
+        held.unwrap_or_default()
     }
 }
 
-pub(crate) async fn run(reviews: usize) -> Outcome {
-    let fleet = Fleet::start().await?;
-    let kubeconfig = fleet.guarded.cluster().kubeconfig("load", &["system:masters"])?;
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &options).await?;
-    let client = Client::try_from(config)?;
-    println!("{REPLICAS} replicas, {A_SECOND} reviews a second through the API server\n");
-    println!("| case | reviews | failed | p50 ms | p99 ms | peak MiB | why |\n|---|---|---|---|---|---|---|");
-    let quiet = load::run(&client, reviews, A_SECOND).await;
-    row("nothing", &quiet, fleet.peak());
-    for name in ["rolling restart", "configuration broken and mended", "slow and hostile clients", "replica killed"] {
-        let own = fleet.clone();
-        let fault: JoinHandle<Outcome> = match name {
-            "rolling restart" => tokio::spawn(own.roll()),
-            "configuration broken and mended" => tokio::spawn(own.misconfigure()),
-            "slow and hostile clients" => tokio::spawn(own.besiege()),
-            _ => tokio::spawn(own.kill()),
-        };
-        let load = load::run(&client, reviews, A_SECOND).await;
-        fault.await??;
-        row(name, &load, fleet.peak());
-    }
+/// One replica more.
+async fn add(
+    guarded: &Arc<Guarded>,
+    replicas: &Mutex<Vec<Replica>>,
+    args: &'static [&'static str],
+    clock: i64,
+) -> Outcome {
+    let guarded = Arc::clone(guarded);
+    let replica = spawn_blocking(move || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_webhook-under-test"));
+        command.arg("--grace=2").args(args).env("LIFELINE_CLOCK_AHEAD", clock.to_string());
+        guarded.start_on(command, ports::free()?)
+    });
+    let replica = replica.await??;
+    replicas.lock().unwrap_or_else(PoisonError::into_inner).push(replica);
     Ok(())
 }
 
-fn row(name: &str, load: &Load, peak: u64) {
-    let millis = |percent| load.percentile(percent).as_secs_f64() * 1e3;
-    let why: Vec<String> = load.reasons.iter().map(|(reason, times)| format!("{times} x {reason}")).collect();
-    let (asked, failed) = (load.asked, load.failed);
-    println!("| {name} | {asked} | {failed} | {:.1} | {:.1} | {peak} | {} |", millis(50), millis(99), why.join("; "));
+pub(crate) async fn run(reviews: usize) -> Outcome {
+    println!("{REPLICAS} replicas, {A_SECOND} reviews a second by the API server and as many asked for directly,");
+    println!("half of them about pods, half about nodes; p50 and p99 in milliseconds\n");
+    println!("| case | through the API server | failed | p50 | p99 | directly | failed | p50 | p99 | peak MiB | |");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    let fleet = Fleet::start(&[], [0; REPLICAS]).await?;
+    fleet.row("nothing", reviews, async { Ok(String::new()) }).await?;
+    fleet.row("rolling restart", reviews, fleet.roll()).await?;
+    fleet.row("configuration broken and mended", reviews, fleet.misconfigure()).await?;
+    fleet.row("slow and hostile clients", reviews, fleet.besiege()).await?;
+    fleet.row("replica killed", reviews, fleet.kill()).await?;
+    fleet.row("API server killed", reviews, fleet.without("kube-apiserver")).await?;
+    fleet.row("etcd killed", reviews, fleet.without("etcd")).await?;
+    drop(fleet);
+    let fleet = Fleet::start(&[], [120, -120]).await?;
+    fleet.row("clocks four minutes apart", reviews, async { Ok(String::new()) }).await?;
+    drop(fleet);
+    let short: &[&str] = &["--authority-lifetime=4m", "--certificate-lifetime=60s"];
+    let fleet = Fleet::start(short, [0; REPLICAS]).await?;
+    let lasting = reviews.max(LIFE.as_secs() as usize * A_SECOND as usize);
+    fleet.row("certificates renewed, authority followed by another", lasting, fleet.rotate()).await?;
+    Ok(())
 }

@@ -1,18 +1,15 @@
-//! Changes at a steady rate, counted.
+//! Reviews at a steady rate, counted.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube::api::{Api, ApiResource, DynamicObject, PostParams};
-use kube::core::GroupVersionKind;
-use kube::{Client, Error};
-use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Requests under way at a time.
-const CLIENTS: usize = 50;
+pub(crate) const CLIENTS: usize = 50;
 
 /// What came of them.
 #[derive(Default)]
@@ -22,15 +19,32 @@ pub(crate) struct Load {
     /// Why, and how often.
     pub(crate) reasons: BTreeMap<String, usize>,
     latencies: Vec<Duration>,
+    took: Duration,
 }
 
 impl Load {
-    /// The time that so many of a hundred were answered in.
-    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+    /// Milliseconds in which so many of a hundred were answered.
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
         let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-        sorted.get(at).copied().unwrap_or_default()
+        sorted.get(at).copied().unwrap_or_default().as_secs_f64() * 1e3
+    }
+
+    /// Answers a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.asked as f64 / self.took.as_secs_f64()
+    }
+
+    /// Counts what another one counted as well.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.asked += other.asked;
+        self.failed += other.failed;
+        self.latencies.extend(other.latencies);
+        self.took += other.took;
+        for (reason, times) in other.reasons {
+            *self.reasons.entry(reason).or_default() += times;
+        }
     }
 
     fn count(&mut self, answer: Result<Duration, String>) {
@@ -39,31 +53,35 @@ impl Load {
             Ok(took) => self.latencies.push(took),
             Err(reason) => {
                 self.failed += 1;
+                let reason = reason.chars().filter(|it| !it.is_ascii_digit()).take(160).collect();
                 *self.reasons.entry(reason).or_default() += 1;
             }
         }
     }
 }
 
-/// Asks the API server for harmless policies, so many, so many a second, each a dry run.
-pub(crate) async fn run(client: &Client, count: usize, a_second: u32) -> Load {
-    let kind = GroupVersionKind::gvk("projectcalico.org", "v3", "GlobalNetworkPolicy");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "globalnetworkpolicies");
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / a_second.max(1));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Asks so many times, so many times a second; without a rate, as fast as the clients are answered.
+pub(crate) async fn run<F>(count: usize, a_second: Option<u32>, ask: impl Fn(usize) -> F) -> Load
+where
+    F: Future<Output = Result<(), String>> + Send + 'static,
+{
+    let mut ticks = a_second.map(|rate| {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate.max(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ticks
+    });
+    let begin = Instant::now();
     let (places, mut tasks, mut load) = (Arc::new(Semaphore::new(CLIENTS)), JoinSet::new(), Load::default());
     for number in 0..count {
-        ticks.tick().await;
+        if let Some(ticks) = &mut ticks {
+            ticks.tick().await;
+        }
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
-        let (api, resource) = (api.clone(), resource.clone());
+        let asked = ask(number);
         tasks.spawn(async move {
             let _place = place;
-            let policy = DynamicObject::new(&format!("load-{number}"), &resource).data(json!({"spec": {
-                "namespaceSelector": "all()", "types": ["Ingress"], "ingress": [{"action": "Deny"}]}}));
             let start = Instant::now();
-            let params = PostParams { dry_run: true, ..PostParams::default() };
-            api.create(&params, &policy).await.map(|_| start.elapsed()).map_err(|error| reason(&error))
+            asked.await.map(|()| start.elapsed())
         });
         while let Some(Ok(answer)) = tasks.try_join_next() {
             load.count(answer);
@@ -72,13 +90,6 @@ pub(crate) async fn run(client: &Client, count: usize, a_second: u32) -> Load {
     while let Some(Ok(answer)) = tasks.join_next().await {
         load.count(answer);
     }
+    load.took = begin.elapsed();
     load
-}
-
-/// Without what differs each time.
-fn reason(error: &Error) -> String {
-    match error {
-        Error::Api(status) => status.message.chars().filter(|it| !it.is_ascii_digit()).take(160).collect(),
-        other => other.to_string().chars().filter(|it| !it.is_ascii_digit()).take(160).collect(),
-    }
 }

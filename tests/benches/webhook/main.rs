@@ -3,13 +3,18 @@
 //! ```text
 //! cargo bench -p tests --bench webhook                     # everything, half an hour
 //! cargo bench -p tests --bench webhook -- speed            # against the same server with the judgement left out
+//! cargo bench -p tests --bench webhook -- cluster          # in a cluster of 1,000 nodes, against changes that pass it by
 //! cargo bench -p tests --bench webhook -- faults [REVIEWS] # 10,000 reviews in each case unless said otherwise
 //! ```
 
+mod asker;
+mod cluster;
 mod faults;
 mod front;
+mod hostile;
 mod load;
 mod speed;
+mod trust;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -22,6 +27,9 @@ async fn main() -> Outcome {
     let wanted = args.first().map_or("", String::as_str);
     if matches!(wanted, "" | "speed") {
         speed::run().await?;
+    }
+    if matches!(wanted, "" | "cluster") {
+        cluster::run().await?;
     }
     if matches!(wanted, "" | "faults") {
         let reviews = args.get(1).map_or(Ok(10_000), |text| text.parse())?;

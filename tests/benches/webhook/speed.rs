@@ -116,7 +116,15 @@ impl Target {
         let (listener, metrics) = (TcpListener::bind("127.0.0.1:0").await?, Arc::new(Metrics::default()));
         let (address, stop) = (listener.local_addr()?, CancellationToken::new());
         let routes = router(Arc::new(side), Arc::clone(&metrics));
-        tokio::spawn(serve(listener, Some(Arc::new(tls)), routes, Limits::default(), metrics, stop.clone()));
+        tokio::spawn(serve(
+            listener,
+            Some(Arc::new(tls)),
+            routes,
+            Limits::default(),
+            metrics,
+            CancellationToken::new(),
+            stop.clone(),
+        ));
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
             roots.add(certificate?)?;

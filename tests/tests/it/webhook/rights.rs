@@ -206,13 +206,10 @@ fn every_right_is_used_and_none_is_missed() -> Test {
     let key = cluster.scratch().write("replica.key", &pair.key)?;
     trust(unreviewed, cluster.authority().pem())?;
     let since = std::fs::read_to_string(cluster.audit_log())?.lines().count();
-    let files = [
-        "--grace=0".to_owned(),
-        "--certificates=files".to_owned(),
-        format!("--certificate={}", certificate.display()),
-        format!("--key={}", key.display()),
-    ];
-    let replica = guarded.start_on(Path::new(PROGRAM), guarded.port(), &files.each_ref().map(String::as_str))?;
+    let mut command = Command::new(PROGRAM);
+    command.args(["--grace=0", "--certificates=files"]);
+    command.arg(format!("--certificate={}", certificate.display())).arg(format!("--key={}", key.display()));
+    let replica = guarded.start_on(command, guarded.port())?;
     cluster.kubectl().ok(&["create", "-f", "-"], &harmless("second"))?;
     exact(cluster, &granted(cluster.kubectl(), "overlays/cert-manager")?, since)?;
     drop(replica);

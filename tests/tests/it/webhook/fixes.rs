@@ -78,7 +78,7 @@ impl World {
         self.0.push(object.clone());
     }
 
-    fn remove(&mut self, object: &Value) {
+    pub(crate) fn remove(&mut self, object: &Value) {
         self.0.retain(|other| !same(other, object));
     }
 }
@@ -87,7 +87,7 @@ fn same(a: &Value, b: &Value) -> bool {
     name(a) == name(b) && a["apiVersion"] == b["apiVersion"] && a["metadata"]["namespace"] == b["metadata"]["namespace"]
 }
 
-fn guarded(object: &Value) -> bool {
+pub(crate) fn guarded(object: &Value) -> bool {
     let group = object["apiVersion"].as_str().and_then(|text| text.split_once('/')).map_or("", |(group, _)| group);
     is_guarded(group, object["kind"].as_str().unwrap_or_default())
 }

@@ -4,6 +4,7 @@ mod fixes;
 mod lockouts;
 mod presets;
 mod rights;
+mod same;
 mod ways;
 
 /// What a test comes to.

@@ -8,6 +8,7 @@ use super::traffic::regions_of;
 use super::world::World;
 use crate::calico::engine::NodeClass;
 use crate::calico::question::Path as CalicoPath;
+use crate::cilium::engine::NodeClass as CiliumClass;
 use crate::cilium::question::{Layer, Path, Question};
 use crate::lifeline::model::{Flow, Lifeline, Party};
 use crate::packet::{Cube, Direction, Exhausted, Held, IpSet, Place, Region, Space};
@@ -24,25 +25,24 @@ pub(super) struct Classes(Vec<Vec<usize>>);
 struct Likeness {
     calico: [Option<NodeClass>; 2],
     links: usize,
-    /// Groups in Cilium, where that has to do with hosts.
-    cilium: Option<[Option<usize>; 2]>,
-    /// The node itself, where Cilium's datapath may have changed.
+    /// Classes in Cilium, where that has to do with hosts.
+    cilium: Option<[CiliumClass; 2]>,
+    /// The node itself, where Cilium tells it apart from others of its class.
     alone: Option<usize>,
 }
 
 impl Classes {
     pub(super) fn new(before: &World, after: &World, hosts: &Hosts) -> Self {
         let same = after.calico.has_nodes_of(&before.calico) && after.calico.has_groups_of(&before.calico);
-        let cilium = firewall(before) || firewall(after);
-        let alone = cilium && !after.cilium.has_datapath_of(&before.cilium);
+        let cilium = before.has_host_firewall() || after.has_host_firewall();
         let mut classes: HashMap<Likeness, Vec<usize>> = HashMap::new();
         for (index, host) in hosts.all.iter().enumerate() {
             let class = |world: &World| world.calico.node_class(&host.name, host.interfaces.all());
             let likeness = Likeness {
                 calico: [Some(class(before)), (!same).then(|| class(after))],
                 links: host.interfaces.out.len(),
-                cilium: cilium.then(|| [before, after].map(|world| world.cilium.group(&host.name))),
-                alone: alone.then_some(index),
+                cilium: cilium.then(|| [before, after].map(|world| world.cilium.class(&host.name))),
+                alone: (cilium && host.own.is_none()).then_some(index),
             };
             classes.entry(likeness).or_default().push(index);
         }
@@ -53,7 +53,7 @@ impl Classes {
 
     /// Whether nodes of a class are alike after a change too, given that they are in the state itself.
     pub(super) fn hold(before: &World, after: &World) -> bool {
-        let cilium = !(firewall(before) || firewall(after))
+        let cilium = !(before.has_host_firewall() || after.has_host_firewall())
             || (after.cilium.has_groups_of(&before.cilium) && after.cilium.has_datapath_of(&before.cilium));
         cilium && after.calico.has_groups_of(&before.calico)
     }
@@ -116,13 +116,12 @@ impl<'h> Sieve<'h> {
                 let all = if matches!(way.calico, CalicoPath::Local(_)) { &mut inside } else { &mut lost };
                 all.push(region);
             }
-            if firewall(after) {
-                let alike = after.cilium.has_datapath_of(&before.cilium);
+            if after.has_host_firewall() {
                 for direction in [Direction::Ingress, Direction::Egress] {
                     for path in [Path::Device(None), Path::Cilium] {
                         let question = Question { node: &host.name, direction, layer: Layer::Host, path };
-                        let (then, now) = if alike {
-                            (before.cilium.policy(&question)?, after.cilium.policy(&question)?)
+                        let (then, now) = if host.own.is_some() {
+                            (before.cilium.with_others(&question)?, after.cilium.with_others(&question)?)
                         } else {
                             (before.cilium.evaluate(&question)?.packets, after.cilium.evaluate(&question)?.packets)
                         };
@@ -194,8 +193,4 @@ impl Differences {
         self.held.push([then, now]);
         Ok(region)
     }
-}
-
-fn firewall(world: &World) -> bool {
-    world.cilium.state().settings.host_firewall.value
 }

@@ -3,15 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::ends::{Role, every_way, inside, party, reach};
+use super::glance::Packets;
 use super::hosts::Hosts;
-use super::traffic::regions_of;
+use super::traffic::{cube, regions_of};
 use super::world::World;
 use crate::calico::engine::NodeClass;
 use crate::calico::question::Path as CalicoPath;
 use crate::cilium::engine::NodeClass as CiliumClass;
 use crate::cilium::question::{Layer, Path, Question};
 use crate::lifeline::model::{Flow, Lifeline, Party};
-use crate::packet::{Cube, Direction, Exhausted, Held, IpSet, Place, Region, Space};
+use crate::packet::{Cube, Direction, Exhausted, Held, IpSet, PacketSet, Place, Region, Space};
 
 /// Lines of what is lost that are held against the ends of a flow one by one.
 const MOST_CUBES: usize = 64;
@@ -62,7 +63,11 @@ impl Classes {
 /// Every address that the ends of flows may have, and maybe more: of those that send, and of those that get it. In the order
 /// of lifelines and their flows.
 #[derive(Debug)]
-pub(super) struct Reach(Vec<Vec<[IpSet; 2]>>);
+pub(super) struct Reach {
+    all: Vec<Vec<[IpSet; 2]>>,
+    /// Packets between them.
+    pub(super) packets: Packets,
+}
 
 impl Reach {
     pub(super) fn new(hosts: &Hosts, lifelines: &[Lifeline]) -> Self {
@@ -76,7 +81,20 @@ impl Reach {
             let flows = lifeline.flows.iter().map(|flow| [Role::From, Role::To].map(|role| of(flow, role)));
             all.push(flows.collect());
         }
-        Self(all)
+        Self { all, packets: Packets::default() }
+    }
+
+    /// Every packet of the lifelines that these are the ends of, and maybe more.
+    pub(super) fn packets(&self, lifelines: &[Lifeline]) -> PacketSet {
+        let flows = lifelines.iter().zip(&self.all).flat_map(|(lifeline, ends)| lifeline.flows.iter().zip(ends));
+        let cubes = flows.flat_map(|(flow, [source, destination])| {
+            flow.traffic.iter().map(cube).map(move |cube| Cube {
+                source: cube.source.intersection(source),
+                destination: cube.destination.intersection(destination),
+                ..cube
+            })
+        });
+        cubes.collect::<Vec<_>>().iter().collect()
     }
 }
 
@@ -160,7 +178,7 @@ impl<'h> Sieve<'h> {
         if lost == Space::EMPTY {
             return Ok(false);
         }
-        let [source, destination] = &self.reach.0[place.0][place.1];
+        let [source, destination] = &self.reach.all[place.0][place.1];
         let cubes = space.store(lost)?.cubes(MOST_CUBES);
         if cubes.len() < MOST_CUBES {
             return Ok(cubes.iter().any(|cube| cube.source.meets(source) && cube.destination.meets(destination)));

@@ -155,8 +155,8 @@ pub(super) fn reach(hosts: &Hosts, flow: &Flow, role: Role) -> IpSet {
             if behind { nets.union(&of_nodes(&|_| true)) } else { nets }
         }
         Party::OwnPods(nets) => nets.iter().copied().collect(),
-        // A node has every address that the other end has, as both are one.
-        Party::Itself | Party::Loopback => IpSet::all(),
+        // Both ends are one node.
+        Party::Itself | Party::Loopback => of_nodes(&|_| true),
     }
 }
 

@@ -82,6 +82,16 @@ fn what_a_policy_said_and_says_is_often_enough() {
 }
 
 #[test]
+fn answers_to_what_is_not_tracked_are_more_than_a_glance() {
+    let change = ingress("new", &json!([tcp("Allow", 9999)]));
+    let untracked =
+        json!({"doNotTrack": true, "applyOnForward": true, "types": ["Ingress"], "ingress": [tcp("Allow", 9998)]});
+    let judge = judge();
+    assert!(judge.glance(&change).is_some());
+    assert!(judge.after(&[with("early", untracked)]).expect("a change").glance(&change).is_none());
+}
+
+#[test]
 fn more_is_looked_at_where_a_glance_does_not_tell() {
     let judge = judge();
     let untracked =

@@ -13,6 +13,9 @@
 //! A policy that comes says something where nothing was said, one that goes the other way round, and one that moves, or
 //! selects other endpoints, does one after the other: what is lost in both steps together is lost in one of them.
 //!
+//! Where policies are asked before connection tracking, answers to what these allow are asked about like first packets, and
+//! what is not lost itself may lose its answers: nothing is said then.
+//!
 //! One thing does not follow from what policies say of a packet: a tier whose default is to deny drops what nobody decided,
 //! but only from endpoints with a policy of the tier for the direction. A policy that goes may only end that. One that comes
 //! begins it where it is the first, and then all packets may be lost; unless every endpoint that it selects has another one.
@@ -40,7 +43,8 @@ impl<'s> Steps<'s> {
     pub(in crate::calico) fn of(state: &State, selected: &Selected, swap: &'s Swap) -> Option<Self> {
         let [old, new] = [&swap.old, &swap.new].map(|placed| placed.as_ref().and_then(|placed| placed.policy.as_ref()));
         let is_normal = |policy: &&Arc<Policy>| policy.class == Class::Normal && !policy.staged;
-        if ![old, new].iter().flatten().all(is_normal) {
+        let mut others = state.tiers.iter().flat_map(|tier| &tier.policies);
+        if ![old, new].iter().flatten().all(is_normal) || others.any(|policy| policy.class == Class::Untracked) {
             return None;
         }
         let mut steps = Vec::new();

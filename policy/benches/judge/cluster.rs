@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use policy::lifeline::config::{ADDRESSES, Config};
-use policy::snapshot::{ConfigMap, Key, Loader, Manifest, Node, Pod, Snapshot};
+use policy::snapshot::{ConfigMap, Key, Loader, Manifest, Node, Pod, PodLabels, Snapshot};
 use serde_json::{Value, json};
 
 /// How large a cluster is. Policies have [`RULES`] rules each.
@@ -73,11 +73,12 @@ fn node(index: usize, size: Size) -> Node {
     }
 }
 
-fn pods(index: usize, count: usize) -> impl Iterator<Item = Pod> {
+/// Pods of a node, of workloads whose pods share their labels, as they do in a snapshot that was loaded.
+fn pods(index: usize, count: usize, labels: &[PodLabels]) -> impl Iterator<Item = Pod> {
     (0..count).map(move |number| Pod {
         namespace: format!("team-{}", index % 50),
-        name: format!("app-{index:05}-{number:03}"),
-        labels: [("app".to_owned(), format!("a{}", number % 20))].into(),
+        name: format!("a{}-{index:05}-{number:03}", number % labels.len()),
+        labels: labels[number % labels.len()].clone(),
         addresses: vec![IpAddr::from([
             10,
             u8::try_from(128 + index / 256).expect("few nodes"),
@@ -106,7 +107,8 @@ pub(crate) fn cluster(cni: Cni, size: Size) -> Snapshot {
     }
     cluster.nodes.extend((0..size.nodes).map(|index| node(index, size)));
     cluster.nodes.sort_by(|one, other| one.name.cmp(&other.name));
-    cluster.pods.extend((0..size.nodes).flat_map(|index| pods(index, size.pods / size.nodes)));
+    let labels: Vec<PodLabels> = (0..20).map(|app| [("app".to_owned(), format!("a{app}"))].into()).collect();
+    cluster.pods.extend((0..size.nodes).flat_map(|index| pods(index, size.pods / size.nodes, &labels)));
     cluster.pods.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
     let objects: Vec<Manifest> = match cni {
         Cni::Calico => {

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use super::compile::{Assumptions, Memory, Parts};
 use super::endpoint::{Interface, owners};
-use super::evaluate::{BUDGET, Kept, Known, Selected, passing};
+use super::evaluate::{BUDGET, Kept, Known, Selected, Steps, lost, passing};
 use super::question::{Conntrack, Path, Question, Translation, Workloads};
 use super::settings::{Dataplane, Settings};
 use super::state::{HostEndpoint, Interfaces, State};
 use crate::packet::{Exhausted, Held, SharedSpace};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Key, Manifest, Snapshot};
 use crate::warm::{SLACK, SLACK_ENTRIES, SLACK_NODES, lock};
 
 /// A compiled snapshot that answers many questions, and from which that of a changed snapshot is made at the cost of the
@@ -58,6 +58,16 @@ struct Work {
     frames: usize,
     /// Sizes when work began: policies, entries, and after the first answer nodes.
     began: (usize, usize, Option<usize>),
+}
+
+/// What a change of one policy may lose.
+pub(crate) enum Lost {
+    /// Nothing, on no node.
+    Nothing,
+    /// No other packets than these.
+    AtMost(Held),
+    /// Only the state after the change tells.
+    Unknown,
 }
 
 /// All of a question and of the node's place in its state that the answer depends on, within one frame.
@@ -198,6 +208,32 @@ impl Engine {
             work.began.2 = Some(work.space.size());
         }
         Ok(answer)
+    }
+
+    /// What may be lost on any node when one policy is put in, or taken away where none is given.
+    ///
+    /// # Errors
+    ///
+    /// The policies are too large to judge.
+    pub(crate) fn may_lose(&self, key: &Key, policy: Option<&Manifest>) -> Result<Lost, Exhausted> {
+        // About what is not understood there is more to say.
+        if !self.state.unknown.is_empty() {
+            return Ok(Lost::Unknown);
+        }
+        let swap = self.parts.swap(key, policy, &mut lock(&self.line.memory));
+        let Some(steps) = swap.as_ref().and_then(|swap| Steps::of(&self.state, &self.selected, swap)) else {
+            return Ok(Lost::Unknown);
+        };
+        if steps.is_empty() {
+            return Ok(Lost::Nothing);
+        }
+        self.line.tidy();
+        let mut work = lock(&self.line.work);
+        let Work { space, kept, .. } = &mut *work;
+        let held = space.make(|space| lost((&self.state, self.frame), &self.selected, &steps, space, kept));
+        // What was kept while the steps ran out is wrong.
+        let held = held.inspect_err(|_| *kept = Kept::default())?;
+        Ok(if held.is_empty() { Lost::Nothing } else { Lost::AtMost(held) })
     }
 
     /// Nodes in groups that no question tells apart but by their own addresses: those with the same policies and settings

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::compile::{Memory, Options, Parts, Rule, State};
-use super::evaluate::{BUDGET, Kept, Universe, admitted, regions};
+use super::evaluate::{BUDGET, Kept, Universe, regions, with_others};
 use super::question::{Layer, Path, Question};
 use super::version::Version;
-use crate::packet::{Direction, Exhausted, Held, SharedSpace};
+use crate::packet::{Direction, Exhausted, Held, SharedSpace, Space};
 use crate::snapshot::Snapshot;
 use crate::warm::{SLACK, SLACK_ENTRIES, SLACK_NODES, lock};
 
@@ -29,6 +30,14 @@ pub struct Engine {
     /// Peers, as all states with this frame have them.
     frame: Arc<Frame>,
     line: Arc<Line>,
+}
+
+/// All of a node, its addresses left out, that what passes it can depend on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct NodeClass {
+    group: Option<usize>,
+    /// Node ports that it is behind, by their places.
+    backs: Vec<usize>,
 }
 
 /// What states have in common that differ in nothing but rules.
@@ -166,23 +175,40 @@ impl Engine {
         Ok(passing)
     }
 
-    /// The packets that policy lets by on the host layer, were it asked about each: the same for nodes of a group.
+    /// The packets that pass the host layer between the addresses of a node, whichever these are, and those of others: the
+    /// same for nodes of a [class](Self::class). Everything else passes, as policy is not asked about it.
     ///
     /// # Errors
     ///
     /// The policies are too large to judge.
-    pub(crate) fn policy(&self, question: &Question<'_>) -> Result<Held, Exhausted> {
+    pub(crate) fn with_others(&self, question: &Question<'_>) -> Result<Held, Exhausted> {
+        if !self.state.settings.host_firewall.value {
+            return lock(&self.line.work).space.make(|_| Space::ALL);
+        }
         let peers = self.frame.peers.get_or_init(|| Universe::of_peers(&self.state));
         let mut work = lock(&self.line.work);
         let Work { space, kept, .. } = &mut *work;
-        let answer = space.make(|space| admitted(&self.state, peers, question, space, kept));
+        let answer = space.make(|space| with_others(&self.state, peers, question, space, kept));
         // What was kept while the steps ran out is wrong.
         answer.inspect_err(|_| *kept = Kept::default())
     }
 
-    /// The group of a node: see [`policy`](Self::policy).
-    pub(crate) fn group(&self, node: &str) -> Option<usize> {
-        self.parts.group(node)
+    /// The class of a node: see [`with_others`](Self::with_others). It means the same in engines that come from one another.
+    pub(crate) fn class(&self, node: &str) -> NodeClass {
+        let state = &self.state;
+        let translates = state.settings.host_firewall.value && state.settings.kube_proxy_replacement.value;
+        let backs = if translates && !state.node_ports().is_empty() {
+            let view = state.view(node);
+            (0..).zip(state.node_ports()).filter(|(_, port)| port.is_behind(&view)).map(|(at, _)| at).collect()
+        } else {
+            Vec::new()
+        };
+        NodeClass { group: self.parts.group(node), backs }
+    }
+
+    /// The addresses of a node that are the host to itself.
+    pub(crate) fn own(&self, node: &str) -> impl Iterator<Item = IpAddr> + use<'_> {
+        self.state.ipcache().own(node)
     }
 
     /// Whether groups have the nodes that they have in another engine, from which this one comes.

@@ -3,6 +3,8 @@
 //! A policy sees only the labels that pass this filter. A selector on a label that does not pass matches nothing, and
 //! with `NotIn` or `DoesNotExist` it matches everything; neither is reported by Cilium.
 
+use std::collections::HashMap;
+
 use regex_lite::Regex;
 
 /// Source of labels that Kubernetes objects carry.
@@ -51,6 +53,14 @@ struct Pattern {
     ignore: bool,
     source: String,
     expression: Regex,
+}
+
+/// A filter for labels of one source, asked once about each key.
+#[derive(Debug)]
+pub(super) struct KeptKeys {
+    filter: LabelFilter,
+    source: &'static str,
+    known: HashMap<String, bool>,
 }
 
 /// A pattern that is not one.
@@ -115,6 +125,22 @@ impl LabelFilter {
             }
         }
         (!self.inclusive && ignored == 0) || included > ignored
+    }
+}
+
+impl KeptKeys {
+    pub(super) fn new(filter: LabelFilter, source: &'static str) -> Self {
+        Self { filter, source, known: HashMap::new() }
+    }
+
+    /// Whether a label with this key is kept.
+    pub(super) fn keep(&mut self, key: &str) -> bool {
+        if let Some(known) = self.known.get(key) {
+            return *known;
+        }
+        let keeps = self.filter.keeps(self.source, key);
+        self.known.insert(key.to_owned(), keeps);
+        keeps
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// Labels or annotations.
 pub(super) type Map = BTreeMap<String, String>;
@@ -66,7 +68,7 @@ pub struct Pod {
     /// Name.
     pub name: String,
     /// Labels.
-    pub labels: Map,
+    pub labels: PodLabels,
     /// Annotations that a verdict reads (Calico's and Cilium's own).
     pub annotations: Map,
     /// `status.podIPs`.
@@ -89,6 +91,24 @@ pub struct Pod {
     pub cluster: String,
     /// Whether it is known to have no CiliumEndpoint, as one that was started before the agent.
     pub unmanaged: bool,
+}
+
+/// Labels of a pod. There are many pods, and those of one workload mostly have the same labels: they share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodLabels(Arc<Map>);
+
+impl Deref for PodLabels {
+    type Target = BTreeMap<String, String>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<L: Into<BTreeMap<String, String>>> From<L> for PodLabels {
+    fn from(labels: L) -> Self {
+        Self(Arc::new(labels.into()))
+    }
 }
 
 /// A port with a name.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use cluster::{
     Cluster, ConfigMap, Container, DaemonSet, Deployment, Endpoint, EndpointPort, EndpointSlice, NamedPort, Namespace,
-    Node, Pod, Service, ServiceAccount, ServicePort, Volume,
+    Node, Pod, PodLabels, Service, ServiceAccount, ServicePort, Volume,
 };
 pub use load::{Duplicate, LoadError, Loaded, Loader, manifests};
 pub use manifest::{Key, Manifest, Source};

@@ -2,6 +2,7 @@
 
 mod cases;
 mod flows;
+mod glance;
 mod lab;
 mod random;
 mod warm;

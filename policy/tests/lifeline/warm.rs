@@ -44,7 +44,7 @@ fn moved(random: &mut Random, snapshot: &Snapshot) -> Snapshot {
 #[test]
 fn a_warm_judge_judges_as_a_cold_one() {
     let assumptions = lab::assumptions();
-    let mut judged = 0;
+    let (mut judged, mut glances) = (0, [0_u32; 2]);
     for seed in 0..SEQUENCES {
         let mut random = Random(seed.wrapping_mul(0x1234_5678_9abc_def1));
         let cilium = random.one_in(2);
@@ -66,8 +66,16 @@ fn a_warm_judge_judges_as_a_cold_one() {
             let changes: Vec<Change> = (0..count).map(|_| change(&mut random, &objects, cilium)).collect();
             let cold = cold(warm.snapshot());
             let shown = || format!("seed {seed} step {step}\n{text_of}\n{changes:?}");
-            let (ours, theirs) = (warm.decide(&changes), cold.decide(&changes));
+            let (ours, theirs) = (warm.decide(&changes), cold.decide_at_length(&changes));
             assert_eq!(ours.as_ref().map(text), theirs.as_ref().map(text), "{}", shown());
+            for change in &changes {
+                let glance = warm.glance(change);
+                glances[usize::from(glance.is_some())] += 1;
+                if let Some(glance) = glance {
+                    let at_length = cold.decide_at_length(std::slice::from_ref(change));
+                    assert_eq!(Ok(text(&glance)), at_length.map(|it| text(&it)), "{}", shown());
+                }
+            }
             if random.one_in(4) {
                 assert_eq!(
                     warm.judge(&changes).map(|it| text(&it)),
@@ -87,6 +95,7 @@ fn a_warm_judge_judges_as_a_cold_one() {
         }
     }
     assert!(judged > 100, "{judged}");
+    assert!(glances.iter().all(|count| *count > 20), "{glances:?}");
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn pods(matrix: &Expanded, nodes: &[Node], addresses: &mut Addresses) -> (Vec<Na
             pods.push(Pod {
                 namespace: name.clone(),
                 name: format!("pod-{index}-{suffix}"),
-                labels,
+                labels: labels.into(),
                 addresses: addresses.pod(),
                 node: nodes.first().map(|node| node.name.clone()).unwrap_or_default(),
                 ..Pod::default()

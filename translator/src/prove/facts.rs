@@ -53,7 +53,7 @@ impl Facts {
             cluster.namespaces.iter().map(|namespace| (namespace.name.as_str(), &namespace.labels)).collect();
         let own = cluster.pods.iter().filter(|pod| !pod.host_network);
         let pods = own.map(|pod| Pod {
-            labels: pod.labels.clone(),
+            labels: (*pod.labels).clone(),
             namespace: namespaces.get(pod.namespace.as_str()).map(|labels| (*labels).clone()).unwrap_or_default(),
             addresses: pod.addresses.clone(),
         });

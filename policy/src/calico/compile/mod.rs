@@ -6,6 +6,7 @@ mod endpoints;
 mod felix;
 mod hosts;
 mod names;
+mod one;
 mod owners;
 mod parts;
 mod policies;
@@ -21,8 +22,10 @@ use serde::Deserialize;
 use self::api::{Fault, Faults};
 use self::decode::{Decoded, SetSpec};
 pub use self::felix::{MAX_ENTRIES, MAX_RULES};
+pub(super) use self::one::Swap;
 use self::owners::Owner;
 pub(super) use self::parts::{Memory, Parts};
+pub(super) use self::policies::Placed;
 use super::address;
 use super::settings::{self, Dataplane, Provenance, Settings, Sourced};
 use super::state::{Danger, Hazard, Refusal, Stage, State, Unknown};
@@ -82,6 +85,10 @@ struct Notes {
 }
 
 impl Notes {
+    fn is_empty(&self) -> bool {
+        self.refused.is_empty() && self.unknown.is_empty() && self.dangers.is_empty()
+    }
+
     fn extend(&mut self, more: &Self) {
         self.refused.extend_from_slice(&more.refused);
         self.unknown.extend_from_slice(&more.unknown);

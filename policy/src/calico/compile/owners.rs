@@ -54,7 +54,7 @@ type Kind = (BTreeMap<String, String>, Vec<(String, u8, u16)>);
 
 fn kind(pod: &Pod, profiles: &BTreeMap<String, Arc<Profile>>) -> Kind {
     let account = if pod.service_account.is_empty() { "default" } else { &pod.service_account };
-    let mut labels = pod.labels.clone();
+    let mut labels = (*pod.labels).clone();
     labels.insert("projectcalico.org/orchestrator".to_owned(), "k8s".to_owned());
     labels.insert("projectcalico.org/namespace".to_owned(), pod.namespace.clone());
     labels.insert("projectcalico.org/serviceaccount".to_owned(), account.to_owned());

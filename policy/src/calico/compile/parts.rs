@@ -46,7 +46,7 @@ struct Configuration {
 /// A compiled snapshot.
 #[derive(Clone, Debug)]
 pub(in crate::calico) struct Parts {
-    snapshot: Snapshot,
+    pub(super) snapshot: Snapshot,
     native: bool,
     configuration: Arc<Part<Configuration>>,
     profiles: Arc<Part<Profiles>>,
@@ -55,7 +55,7 @@ pub(in crate::calico) struct Parts {
     networks: Arc<Part<Vec<Owner>>>,
     owners: Arc<Vec<Owner>>,
     hosts: Arc<Hosts>,
-    sets: Vec<Arc<AddressSet>>,
+    pub(super) sets: Vec<Arc<AddressSet>>,
 }
 
 impl Memory {
@@ -178,6 +178,17 @@ impl Parts {
             && Arc::ptr_eq(&self.endpoints, &before.endpoints)
             && (Arc::ptr_eq(&self.snapshot.cluster, &before.snapshot.cluster)
                 || self.snapshot.cluster.nodes == before.snapshot.cluster.nodes)
+    }
+
+    /// Compiles single objects as those of the snapshot were.
+    pub(super) fn compiler<'p>(&'p self, memory: &'p mut Memory) -> Compiler<'p> {
+        let version = self.configuration.value.version.value;
+        Compiler { snapshot: &self.snapshot, version, native: self.native, memory, notes: Notes::default() }
+    }
+
+    /// Whether there is an object for a tier.
+    pub(super) fn has_tier(&self, name: &str) -> bool {
+        self.tiers.value.iter().any(|tier| tier.name == name && tier.exists)
     }
 
     /// The state that these are the parts of.

@@ -26,16 +26,29 @@ pub(super) struct Part {
 
 /// A policy, and where it belongs.
 #[derive(Clone, Debug)]
-struct Placed {
-    tier: Arc<str>,
+pub(in crate::calico) struct Placed {
+    pub(in crate::calico) tier: Arc<str>,
     /// What breaks a tie with others of the same order.
-    tie: Arc<str>,
-    order: f64,
+    pub(in crate::calico) tie: Arc<str>,
+    pub(in crate::calico) order: f64,
     /// Whether the API refuses it when the tier does not exist.
     needs_tier: bool,
     notes: Arc<Notes>,
     /// Absent where Felix refuses it.
-    policy: Option<Arc<Policy>>,
+    pub(in crate::calico) policy: Option<Arc<Policy>>,
+}
+
+impl Part {
+    /// The policy, where nothing else is to be said about the object.
+    pub(super) fn flawless(self) -> Option<Placed> {
+        let placed = self.placed.filter(|placed| placed.notes.is_empty())?;
+        self.notes.is_empty().then_some(placed)
+    }
+
+    /// The policy, if it was not refused before it got one.
+    pub(super) fn placed(&self) -> Option<&Placed> {
+        self.placed.as_ref()
+    }
 }
 
 impl Compiler<'_> {
@@ -106,16 +119,21 @@ impl Compiler<'_> {
         )
     }
 
-    /// What is made of one object, made once.
-    fn policy_part(&mut self, manifest: &Arc<Manifest>, raw: bool, staged: bool) -> Arc<Part> {
+    /// What is made of one object.
+    pub(super) fn make_policy(&mut self, manifest: &Manifest, raw: bool, staged: bool) -> Part {
+        let others = std::mem::take(&mut self.notes);
+        let placed = self.decode(manifest, raw).and_then(|read| self.policy(read, staged));
+        let notes = std::mem::replace(&mut self.notes, others);
+        Part { notes, placed }
+    }
+
+    /// The same, made once.
+    pub(super) fn policy_part(&mut self, manifest: &Arc<Manifest>, raw: bool, staged: bool) -> Arc<Part> {
         let place = Arc::as_ptr(manifest).addr();
         if let Some((_, part)) = self.memory.policies.get(&place) {
             return Arc::clone(part);
         }
-        let others = std::mem::take(&mut self.notes);
-        let placed = self.decode(manifest, raw).and_then(|read| self.policy(read, staged));
-        let notes = std::mem::replace(&mut self.notes, others);
-        let part = Arc::new(Part { notes, placed });
+        let part = Arc::new(self.make_policy(manifest, raw, staged));
         // The manifest is kept with it, so that its place stands for nothing else.
         self.memory.policies.insert(place, (Arc::clone(manifest), Arc::clone(&part)));
         part

@@ -10,11 +10,13 @@ mod chain;
 mod hooks;
 mod rule;
 mod selected;
+mod swap;
 
 use std::sync::Arc;
 
 pub(super) use self::rule::Kept;
 pub(super) use self::selected::{Known, Selected};
+pub(super) use self::swap::Steps;
 use super::question::{Path, Question};
 use super::settings::Dataplane;
 use super::state::State;
@@ -74,6 +76,17 @@ pub(super) fn passing(
         Path::Forward { from, to } => fold.forward(from, to),
         Path::Local(interface) => fold.local(interface),
     }
+}
+
+/// The packets that some node may no longer let by after these steps, as a region of the space that `kept` belongs to.
+pub(super) fn lost(
+    (state, frame): (&State, usize),
+    selected: &Selected,
+    steps: &Steps<'_>,
+    space: &mut Space,
+    kept: &mut Kept,
+) -> Region {
+    steps.region(&mut rule::Builder { space, kept, selected, translated: None, state, frame })
 }
 
 /// The packets of one question.

@@ -108,7 +108,8 @@ impl Builder<'_> {
         region
     }
 
-    fn decide(&mut self, rules: &[Rule]) -> Region {
+    /// The same of rules that are not looked at again.
+    pub(super) fn decide(&mut self, rules: &[Rule]) -> Region {
         let mut regions = Vec::with_capacity(rules.len());
         for rule in rules {
             let label = match rule.action {

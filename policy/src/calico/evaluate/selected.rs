@@ -1,10 +1,10 @@
 //! Which policies a host endpoint has. Endpoints that no selector and no profile tells apart are one group.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::calico::selector::Looks;
+use crate::calico::selector::{Looks, Selector};
 use crate::calico::state::{Endpoints, HostEndpoint, Policy, State};
 use crate::warm::lock;
 
@@ -16,6 +16,8 @@ pub(in crate::calico) struct Selected {
     looks: Arc<Looks>,
     /// The group of each endpoint.
     groups: Arc<Vec<usize>>,
+    /// The first endpoint of each group.
+    firsts: OnceLock<Vec<usize>>,
     lists: Mutex<HashMap<usize, Arc<Lists>>>,
     known: Arc<Mutex<Known>>,
 }
@@ -72,7 +74,8 @@ impl Selected {
                 }
             }
         };
-        Self { endpoints, looks, groups, lists: Mutex::default(), known: Arc::clone(known) }
+        let (firsts, lists) = (OnceLock::new(), Mutex::default());
+        Self { endpoints, looks, groups, firsts, lists, known: Arc::clone(known) }
     }
 
     /// Whether the policies of a state look at what those of the one before do, as can be told from those that are not in
@@ -120,6 +123,19 @@ impl Selected {
     /// Whether the groups are those of another state, taken over.
     pub(in crate::calico) fn has_groups_of(&self, before: &Self) -> bool {
         Arc::ptr_eq(&self.groups, &before.groups)
+    }
+
+    /// Whether a selector does not tell endpoints of one group apart.
+    pub(in crate::calico) fn covers(&self, selector: &Selector) -> bool {
+        self.looks.cover(selector)
+    }
+
+    /// The position of one endpoint of each group.
+    pub(in crate::calico) fn one_of_each(&self) -> &[usize] {
+        self.firsts.get_or_init(|| {
+            let mut seen = HashSet::new();
+            (0..self.groups.len()).filter(|position| seen.insert(self.groups[*position])).collect()
+        })
     }
 
     /// The policies of the endpoint at a position.

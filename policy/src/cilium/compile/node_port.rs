@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{State, Unknown};
+use crate::cilium::identity::View;
 use crate::packet::protocol;
 use crate::snapshot::{Cluster, Service};
 
@@ -17,6 +18,13 @@ pub(crate) struct NodePort {
     pub(crate) backends: Vec<IpAddr>,
     /// The service.
     service: String,
+}
+
+impl NodePort {
+    /// Whether an address of a node is behind it.
+    pub(crate) fn is_behind(&self, view: &View<'_>) -> bool {
+        self.backends.iter().any(|address| view.is_own(*address))
+    }
 }
 
 /// Every node port of a cluster.

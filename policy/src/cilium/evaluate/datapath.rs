@@ -1,8 +1,6 @@
 //! What the datapath lets by or drops before policy, as sets (cilium/cilium:bpf/bpf_host.c,
 //! bpf/lib/{host_firewall.h,icmp6.h}).
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
 use crate::cilium::compile::State;
@@ -32,17 +30,28 @@ pub(super) fn regions(state: &State, view: &View<'_>, question: &Question<'_>, s
         return Regions { passed: Space::ALL, dropped: Space::EMPTY };
     }
     let own: IpSet = view.own().collect();
-    let loopback: IpSet = ["127.0.0.0/8", "::1/128"].iter().map(|text| prefix(text)).collect();
-    let mut passed = vec![
-        Cube { destination: loopback, ..Cube::any() },
-        Cube { source: own.clone(), destination: own.clone(), ..Cube::any() },
-    ];
-    if question.direction == Direction::Egress {
-        passed.push(Cube { source: own.complement(), ..Cube::any() });
-    } else {
-        passed.extend(translated(state, view, &own));
-        passed.push(Cube { destination: own.complement(), ..Cube::any() });
+    let elsewhere = own.complement();
+    let elsewhere = match question.direction {
+        Direction::Egress => Cube { source: elsewhere, ..Cube::any() },
+        Direction::Ingress | Direction::Forward => Cube { destination: elsewhere, ..Cube::any() },
+    };
+    let inside = Cube { source: own.clone(), destination: own.clone(), ..Cube::any() };
+    let passed = [elsewhere, inside].into_iter().chain(translated(state, view, question.direction, &own));
+    common(state, question, passed.collect(), space)
+}
+
+/// The same of packets between the addresses of the host, whichever these are, and those of others.
+pub(super) fn with_others(state: &State, view: &View<'_>, question: &Question<'_>, space: &mut Space) -> Regions {
+    if !state.settings.host_firewall.value || !is_policed(state, question) {
+        return Regions { passed: Space::ALL, dropped: Space::EMPTY };
     }
+    common(state, question, translated(state, view, question.direction, &IpSet::all()), space)
+}
+
+/// What does not depend on the host's addresses, beside some that passes.
+fn common(state: &State, question: &Question<'_>, mut passed: Vec<Cube>, space: &mut Space) -> Regions {
+    let loopback: IpSet = ["127.0.0.0/8", "::1/128"].iter().map(|text| prefix(text)).collect();
+    passed.push(Cube { destination: loopback, ..Cube::any() });
     if state.settings.icmp_frag_needed.value {
         passed.push(Cube { icmp: IcmpSet::code(3, 4), ..icmp(Family::IPv4) });
     }
@@ -82,12 +91,11 @@ fn is_policed(state: &State, question: &Question<'_>) -> bool {
 }
 
 /// Node ports of services without a backend on this host, under kube-proxy replacement.
-fn translated(state: &State, view: &View<'_>, own: &IpSet) -> Vec<Cube> {
-    if !state.settings.kube_proxy_replacement.value {
+fn translated(state: &State, view: &View<'_>, direction: Direction, own: &IpSet) -> Vec<Cube> {
+    if direction == Direction::Egress || !state.settings.kube_proxy_replacement.value {
         return Vec::new();
     }
-    let here = |address: &IpAddr| view.is_own(*address);
-    let elsewhere = state.node_ports().iter().filter(|port| !port.backends.iter().any(here));
+    let elsewhere = state.node_ports().iter().filter(|port| !port.is_behind(view));
     elsewhere
         .map(|port| Cube {
             destination: own.clone(),

@@ -117,6 +117,23 @@ pub(super) fn regions(
     }
 }
 
+/// What passes the host layer between the addresses of a node, whichever these are, and those of others.
+pub(super) fn with_others(
+    state: &State,
+    universe: &Universe,
+    question: &Question<'_>,
+    space: &mut Space,
+    kept: &mut Kept,
+) -> Region {
+    let datapath = datapath::with_others(state, &state.view(question.node), question, space);
+    if datapath.passed == Space::ALL {
+        return Space::ALL;
+    }
+    let allowed = admitted(state, universe, question, space, kept);
+    let judged = space.without(allowed, datapath.dropped);
+    space.or_else(judged, datapath.passed)
+}
+
 /// What policy lets by on the host layer, were it asked about every packet.
 pub(super) fn admitted(
     state: &State,

@@ -15,5 +15,5 @@ pub(super) fn translated(state: &State, view: &View<'_>, packet: &Packet) -> Opt
         return None;
     }
     let found = state.node_ports().iter().find(|one| one.port == port && one.protocol == packet.protocol())?;
-    (!found.backends.iter().any(|backend| view.is_own(*backend))).then_some(port)
+    (!found.is_behind(view)).then_some(port)
 }

@@ -229,6 +229,11 @@ impl Ipcache {
         self.members.nodes.values().any(|member| member.own.contains(&address))
     }
 
+    /// The addresses of a node that are the host to itself.
+    pub fn own(&self, node: &str) -> impl Iterator<Item = IpAddr> + use<'_> {
+        self.members.nodes.get(node).into_iter().flat_map(|member| member.own.iter().copied())
+    }
+
     /// What a node's agent sees. A name that no node has gets a view without addresses of its own.
     pub fn view(&self, node: &str) -> View<'_> {
         let node = self.members.nodes.get(node);

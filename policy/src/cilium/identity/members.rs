@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::cilium::label::{CLUSTER, K8S, Label, Labels, NAMESPACE, NAMESPACE_LABELS, NODE, SERVICE_ACCOUNT};
-use crate::cilium::label_filter::LabelFilter;
+use crate::cilium::label_filter::KeptKeys;
 use crate::cilium::settings::Settings;
 use crate::net::Family;
 use crate::object;
@@ -107,12 +107,12 @@ impl Members {
                 Err(error) => members.unknown.push(format!("{}: spec.{error}", manifest.key)),
             }
         }
-        let peers = settings.peer_node_labels();
-        let hosts = settings.host_labels();
+        let mut peers = KeptKeys::new(settings.peer_node_labels(), NODE);
+        let mut hosts = KeptKeys::new(settings.host_labels(), K8S);
         for node in &snapshot.cluster.nodes {
             let spec = published.get(&node.name);
             let known = spec.is_some() || published.is_empty() || !node.cluster.is_empty();
-            members.nodes.insert(node.name.clone(), Member::new(node, spec, known, settings, &peers, &hosts));
+            members.nodes.insert(node.name.clone(), Member::new(node, spec, known, settings, &mut peers, &mut hosts));
         }
         members.add_pods(&snapshot.cluster, settings);
         members.api_servers = snapshot
@@ -126,12 +126,12 @@ impl Members {
     }
 
     fn add_pods(&mut self, cluster: &Cluster, settings: &Settings) {
-        let filter = settings.pod_labels();
+        let mut filter = KeptKeys::new(settings.pod_labels(), K8S);
         let namespaces: BTreeMap<&str, &BTreeMap<String, String>> =
             cluster.namespaces.iter().map(|namespace| (namespace.name.as_str(), &namespace.labels)).collect();
         let mut known: HashSet<Arc<Labels>> = HashSet::new();
         for pod in cluster.pods.iter().filter(|pod| !pod.host_network) {
-            let labels = pod_labels(pod, namespaces.get(pod.namespace.as_str()).copied(), settings, &filter);
+            let labels = pod_labels(pod, namespaces.get(pod.namespace.as_str()).copied(), settings, &mut filter);
             let labels = known.get(&labels).cloned().unwrap_or_else(|| Arc::new(labels));
             known.insert(Arc::clone(&labels));
             let member = PodMember {
@@ -157,8 +157,8 @@ impl Member {
         spec: Option<&CiliumNodeSpec>,
         known: bool,
         settings: &Settings,
-        peers: &LabelFilter,
-        hosts: &LabelFilter,
+        peers: &mut KeptKeys,
+        hosts: &mut KeptKeys,
     ) -> Self {
         let listed: Vec<IpAddr> =
             spec.iter().flat_map(|spec| &spec.addresses).filter_map(|address| address.ip.parse().ok()).collect();
@@ -188,11 +188,11 @@ impl Member {
 }
 
 /// Labels of a node as peers see them (cilium/cilium:pkg/node/manager/manager.go, `nodeIdentityLabels`).
-fn peer_labels(node: &Node, settings: &Settings, filter: &LabelFilter) -> Labels {
+fn peer_labels(node: &Node, settings: &Settings, filter: &mut KeptKeys) -> Labels {
     if !settings.node_selectors.value {
         return Labels::default();
     }
-    let kept = node.labels.iter().filter(|(key, _)| filter.keeps(NODE, key));
+    let kept = node.labels.iter().filter(|(key, _)| filter.keep(key));
     let mut labels: Labels = kept.map(|(key, value)| Label::new(NODE, key, value)).collect();
     let cluster = if node.cluster.is_empty() { &settings.cluster.value } else { &node.cluster };
     labels.insert(Label::new(K8S, CLUSTER, cluster));
@@ -200,8 +200,8 @@ fn peer_labels(node: &Node, settings: &Settings, filter: &LabelFilter) -> Labels
 }
 
 /// Labels of a node's own endpoint (cilium/cilium:pkg/endpoint/endpoint.go, `InitWithNodeLabels`).
-fn host_labels(node: &Node, filter: &LabelFilter) -> Labels {
-    let kept = node.labels.iter().filter(|(key, _)| filter.keeps(K8S, key));
+fn host_labels(node: &Node, filter: &mut KeptKeys) -> Labels {
+    let kept = node.labels.iter().filter(|(key, _)| filter.keep(key));
     let mut labels: Labels = kept.map(|(key, value)| Label::new(K8S, key, value)).collect();
     labels.insert(Label::reserved("host"));
     labels
@@ -212,7 +212,7 @@ fn pod_labels(
     pod: &Pod,
     namespace: Option<&BTreeMap<String, String>>,
     settings: &Settings,
-    filter: &LabelFilter,
+    filter: &mut KeptKeys,
 ) -> Labels {
     let mut all: BTreeMap<String, &str> = pod
         .labels
@@ -229,7 +229,7 @@ fn pod_labels(
     }
     let cluster = if pod.cluster.is_empty() { &settings.cluster.value } else { &pod.cluster };
     all.insert(CLUSTER.to_owned(), cluster);
-    let kept = all.into_iter().filter(|(key, _)| filter.keeps(K8S, key));
+    let kept = all.into_iter().filter(|(key, _)| filter.keep(key));
     kept.map(|(key, value)| Label::new(K8S, &key, value)).collect()
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::ends::{
-    End, Other, PeerKind, Place as On, Role, ends, every_way, inside, itself, own_addresses, party, stays, ways,
+    End, Other, PeerKind, Place as On, Role, apart, ends, every_way, inside, itself, own_addresses, party, stays, ways,
 };
 use super::ground::Ground;
 use super::hosts::Hosts;
@@ -19,7 +19,7 @@ use super::world::{Answer, Asker, Way, World};
 use crate::calico::question::{ICMP_NEW, ICMPV6_NEW, ICMPV6_UNTRACKED};
 use crate::lifeline::model::{Flow, Lifeline, Party};
 use crate::net::Family;
-use crate::packet::{Cube, Exhausted, Held, IcmpSet, IpSet, PacketSet, Place, Region, Space, protocol};
+use crate::packet::{Cube, Direction, Exhausted, Held, IcmpSet, IpSet, PacketSet, Place, Region, Space, protocol};
 
 /// Steps that one comparison may take.
 const BUDGET: u64 = 1 << 32;
@@ -167,7 +167,7 @@ impl Comparison<'_> {
                 if !end.place.on().is_some_and(|node| self.may_lose(node)) {
                     continue;
                 }
-                for (way, side) in ways(self.hosts, end, other(others, here), role) {
+                for (way, mine) in self.ways(end, other(others, here), role) {
                     let passes = self.passes(&way)?;
                     let lost = self.space.within(passes.lost, traffic);
                     if lost == Space::EMPTY {
@@ -180,8 +180,6 @@ impl Comparison<'_> {
                             pairs.insert(Pairs::new(flow, passed, others, here, role))
                         }
                     };
-                    let mine = end.addresses(role);
-                    let mine = side.map_or_else(|| mine.clone(), |side| mine.intersection(&side));
                     self.lost(pairs, end, &way, lost, &mine, found)?;
                 }
             }
@@ -217,7 +215,12 @@ impl Comparison<'_> {
             let (source, destination) = if role == Role::From { (mine, peers) } else { (peers, mine) };
             Cube { source, destination, ..Cube::any() }
         };
-        let near = pairs.near(end).cloned();
+        // Between its own addresses a node loses nothing in Cilium.
+        let own = end.place.on().filter(|_| way.others).and_then(|node| self.hosts.all[node].own.as_ref());
+        let near = match (pairs.near(end), own) {
+            (Some(near), Some(own)) => Some(near.union(own)),
+            (near, own) => near.or(own).cloned(),
+        };
         let region = |space: &mut Space| {
             let everybody = space.cube(&with(IpSet::all()), 1);
             let region = space.within(lost, everybody);
@@ -258,12 +261,10 @@ impl Comparison<'_> {
         };
         for end in ends {
             let own = end.addresses(role);
-            let ways = ways(self.hosts, end, other(others, here), role);
-            if ways.is_empty() {
+            if ways(self.hosts, end, other(others, here), role).is_empty() {
                 add(Space::ALL, own.clone());
             }
-            for (way, side) in ways {
-                let own = side.map_or_else(|| own.clone(), |side| own.intersection(&side));
+            for (way, own) in self.ways(end, other(others, here), role) {
                 add(self.passes(&way)?.before, own);
             }
         }
@@ -323,12 +324,40 @@ impl Comparison<'_> {
                 continue;
             }
             for way in every_way(host) {
-                if self.passes(&way)?.lost != Space::EMPTY {
-                    return Ok(false);
+                let direction = way.cilium.map(|(direction, _)| direction);
+                for (way, _) in apart(host, way, IpSet::all()) {
+                    let lost = self.passes(&way)?.lost;
+                    let lost = match (&host.own, direction) {
+                        (Some(own), Some(direction)) => self.part(lost, own, direction, way.others),
+                        _ => lost,
+                    };
+                    if lost != Space::EMPTY {
+                        return Ok(false);
+                    }
                 }
             }
         }
         Ok(true)
+    }
+
+    /// The packets of some between a node's own addresses and those of others, or all but these.
+    fn part(&mut self, lost: Region, own: &IpSet, direction: Direction, with_others: bool) -> Region {
+        let (near, far) = (own.clone(), own.complement());
+        let (source, destination) = if direction == Direction::Egress { (near, far) } else { (far, near) };
+        let between = self.space.cube(&Cube { source, destination, ..Cube::any() }, 1);
+        if with_others { self.space.within(lost, between) } else { self.space.without(lost, between) }
+    }
+
+    /// The ways of packets between an end on a node and others, each with the end's addresses on it.
+    fn ways(&self, end: &End, other: Other, role: Role) -> Vec<(Way, IpSet)> {
+        let mine = end.addresses(role);
+        let Some(host) = end.place.on().map(|node| &self.hosts.all[node]) else { return Vec::new() };
+        let mut all = Vec::new();
+        for (way, side) in ways(self.hosts, end, other, role) {
+            let side = side.map_or_else(|| mine.clone(), |side| mine.intersection(&side));
+            all.extend(apart(host, way, side).into_iter().filter(|(_, side)| !side.is_empty()));
+        }
+        all
     }
 
     /// Whether a node may lose anything.

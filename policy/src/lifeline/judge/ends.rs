@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::hosts::{Host, Hosts};
-use super::traffic::net;
+use super::traffic::{everywhere, net};
 use super::world::{CiliumPlace, Way};
 use crate::calico::endpoint::Interface;
 use crate::calico::question::Path;
@@ -145,8 +145,7 @@ pub(super) fn reach(hosts: &Hosts, flow: &Flow, role: Role) -> IpSet {
     let of_nodes = |every: &dyn Fn(&Host) -> bool| {
         let named = hosts.all.iter().filter(|host| every(host));
         let own = named.flat_map(|host| host.addresses.iter().chain(&host.tunnels).chain(&host.external));
-        let always = ["fe80::/10", "127.0.0.0/8", "::1/128"].map(net);
-        own.copied().map(IpNet::from).chain(always).collect::<IpSet>()
+        own.copied().map(IpNet::from).chain(everywhere()).collect::<IpSet>()
     };
     match party(flow, role) {
         Party::Nodes(names) => of_nodes(&|host| names.contains(host.name.as_ref())),
@@ -156,8 +155,8 @@ pub(super) fn reach(hosts: &Hosts, flow: &Flow, role: Role) -> IpSet {
             if behind { nets.union(&of_nodes(&|_| true)) } else { nets }
         }
         Party::OwnPods(nets) => nets.iter().copied().collect(),
-        // A node has every address that the other end has, as both are one.
-        Party::Itself | Party::Loopback => IpSet::all(),
+        // Both ends are one node.
+        Party::Itself | Party::Loopback => of_nodes(&|_| true),
     }
 }
 
@@ -272,7 +271,7 @@ pub(super) fn ways(hosts: &Hosts, end: &End, other: Other, role: Role) -> Vec<(W
             (false, Role::From) => Path::Forward { from: pod, to: one },
             (false, Role::To) => Path::Forward { from: one, to: pod },
         };
-        Way { node: Arc::clone(&host.name), calico, cilium: own.then_some((direction, place)) }
+        Way { node: Arc::clone(&host.name), calico, cilium: own.then_some((direction, place)), others: false }
     };
     if other.here {
         // What passes between a node and its pods, or between those, passes it once.
@@ -299,7 +298,15 @@ fn side(host: &Host, carried: &IpSet) -> IpSet {
 /// The way of a node's packets to itself.
 pub(super) fn itself(host: &Host) -> Way {
     let loopback = host.interfaces.loopback.clone();
-    Way { node: Arc::clone(&host.name), calico: Path::Local(loopback), cilium: None }
+    Way { node: Arc::clone(&host.name), calico: Path::Local(loopback), cilium: None, others: false }
+}
+
+/// A way for some addresses of the node's side, taken apart where Cilium judges it: what goes between the node's own
+/// addresses and others, which it judges alike on nodes of a class, and the rest, which it never drops.
+pub(super) fn apart(host: &Host, way: Way, side: IpSet) -> Vec<(Way, IpSet)> {
+    let Some(own) = host.own.as_ref().filter(|_| way.cilium.is_some()) else { return vec![(way, side)] };
+    let (judged, rest) = (side.intersection(own), side.difference(own));
+    vec![(Way { others: true, ..way.clone() }, judged), (Way { cilium: None, ..way }, rest)]
 }
 
 /// Every way past a node.
@@ -309,7 +316,7 @@ pub(super) fn every_way(host: &Host) -> Vec<Way> {
     let tunnel = interfaces.tunnel.as_ref().map(|tunnel| (tunnel, CiliumPlace::Cilium));
     let out = interfaces.out.iter().map(|(one, _)| (one, CiliumPlace::Device));
     let all: Vec<_> = out.chain(tunnel).chain([pod]).collect();
-    let way = |calico, cilium| Way { node: Arc::clone(&host.name), calico, cilium };
+    let way = |calico, cilium| Way { node: Arc::clone(&host.name), calico, cilium, others: false };
     let mut ways = vec![itself(host)];
     for (one, place) in &all {
         let one = || (*one).clone();

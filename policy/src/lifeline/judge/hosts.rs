@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::interfaces::{Interfaces, interfaces};
+use super::traffic::everywhere;
 use super::world::World;
 use crate::calico::endpoint::TUNNELS;
 use crate::net::Family;
@@ -26,6 +27,9 @@ pub(super) struct Host {
     /// Addresses of its pods, as far as they are known. No address is in two nodes' lists.
     pub(super) pods: IpSet,
     pub(super) interfaces: Interfaces,
+    /// The addresses that are the host to Cilium's agent, before a change and after it, where no other end of a flow can
+    /// have one of them: nodes are alike but for these.
+    pub(super) own: Option<IpSet>,
 }
 
 impl Host {
@@ -64,6 +68,9 @@ pub(super) fn hosts(before: &World, after: &World) -> Hosts {
     let own = cluster.nodes.iter().filter(|node| node.cluster.is_empty());
     let mut all: Vec<Host> = own.map(|node| host(node, &beside, before, after)).collect();
     let pods = apart(&mut all);
+    if before.has_host_firewall() || after.has_host_firewall() {
+        find_own(&mut all, &pods, before, after);
+    }
     let fresh = if Arc::ptr_eq(&before.snapshot.cluster, cluster) {
         IpSet::empty()
     } else {
@@ -85,6 +92,24 @@ fn apart(hosts: &mut [Host]) -> IpSet {
         taken = taken.union(&host.pods);
     }
     pods
+}
+
+/// Finds the addresses of each node that are its alone.
+fn find_own(hosts: &mut [Host], pods: &IpSet, before: &World, after: &World) {
+    let mut owners: HashMap<IpAddr, usize> = HashMap::new();
+    let of_cilium: Vec<BTreeSet<IpAddr>> = hosts.iter().map(|host| after.cilium.own(&host.name).collect()).collect();
+    for (host, of_cilium) in hosts.iter().zip(&of_cilium) {
+        let all = host.addresses.iter().chain(&host.external).chain(&host.tunnels).chain(of_cilium);
+        for address in all.collect::<BTreeSet<_>>() {
+            *owners.entry(*address).or_default() += 1;
+        }
+    }
+    let shared = pods.union(&everywhere().collect());
+    for (host, own) in hosts.iter_mut().zip(of_cilium) {
+        let alone = own.iter().all(|address| owners.get(address) == Some(&1) && !shared.contains(*address));
+        let stays = || before.cilium.own(&host.name).eq(own.iter().copied());
+        host.own = (alone && !own.is_empty() && stays()).then(|| own.iter().copied().collect());
+    }
 }
 
 fn host(node: &Node, beside: &Beside<'_>, before: &World, after: &World) -> Host {
@@ -112,6 +137,7 @@ fn host(node: &Node, beside: &Beside<'_>, before: &World, after: &World) -> Host
         tunnels,
         pods: pods.difference(&reachable),
         interfaces,
+        own: None,
     }
 }
 

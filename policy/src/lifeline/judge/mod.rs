@@ -12,6 +12,7 @@ mod compare;
 mod doubt;
 mod ends;
 mod explain;
+mod glance;
 mod ground;
 mod hosts;
 mod interfaces;

@@ -3,14 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::ends::{Role, every_way, inside, party, reach};
+use super::glance::Packets;
 use super::hosts::Hosts;
-use super::traffic::regions_of;
+use super::traffic::{cube, regions_of};
 use super::world::World;
 use crate::calico::engine::NodeClass;
 use crate::calico::question::Path as CalicoPath;
+use crate::cilium::engine::NodeClass as CiliumClass;
 use crate::cilium::question::{Layer, Path, Question};
 use crate::lifeline::model::{Flow, Lifeline, Party};
-use crate::packet::{Cube, Direction, Exhausted, Held, IpSet, Place, Region, Space};
+use crate::packet::{Cube, Direction, Exhausted, Held, IpSet, PacketSet, Place, Region, Space};
 
 /// Lines of what is lost that are held against the ends of a flow one by one.
 const MOST_CUBES: usize = 64;
@@ -24,25 +26,24 @@ pub(super) struct Classes(Vec<Vec<usize>>);
 struct Likeness {
     calico: [Option<NodeClass>; 2],
     links: usize,
-    /// Groups in Cilium, where that has to do with hosts.
-    cilium: Option<[Option<usize>; 2]>,
-    /// The node itself, where Cilium's datapath may have changed.
+    /// Classes in Cilium, where that has to do with hosts.
+    cilium: Option<[CiliumClass; 2]>,
+    /// The node itself, where Cilium tells it apart from others of its class.
     alone: Option<usize>,
 }
 
 impl Classes {
     pub(super) fn new(before: &World, after: &World, hosts: &Hosts) -> Self {
         let same = after.calico.has_nodes_of(&before.calico) && after.calico.has_groups_of(&before.calico);
-        let cilium = firewall(before) || firewall(after);
-        let alone = cilium && !after.cilium.has_datapath_of(&before.cilium);
+        let cilium = before.has_host_firewall() || after.has_host_firewall();
         let mut classes: HashMap<Likeness, Vec<usize>> = HashMap::new();
         for (index, host) in hosts.all.iter().enumerate() {
             let class = |world: &World| world.calico.node_class(&host.name, host.interfaces.all());
             let likeness = Likeness {
                 calico: [Some(class(before)), (!same).then(|| class(after))],
                 links: host.interfaces.out.len(),
-                cilium: cilium.then(|| [before, after].map(|world| world.cilium.group(&host.name))),
-                alone: alone.then_some(index),
+                cilium: cilium.then(|| [before, after].map(|world| world.cilium.class(&host.name))),
+                alone: (cilium && host.own.is_none()).then_some(index),
             };
             classes.entry(likeness).or_default().push(index);
         }
@@ -53,7 +54,7 @@ impl Classes {
 
     /// Whether nodes of a class are alike after a change too, given that they are in the state itself.
     pub(super) fn hold(before: &World, after: &World) -> bool {
-        let cilium = !(firewall(before) || firewall(after))
+        let cilium = !(before.has_host_firewall() || after.has_host_firewall())
             || (after.cilium.has_groups_of(&before.cilium) && after.cilium.has_datapath_of(&before.cilium));
         cilium && after.calico.has_groups_of(&before.calico)
     }
@@ -62,7 +63,11 @@ impl Classes {
 /// Every address that the ends of flows may have, and maybe more: of those that send, and of those that get it. In the order
 /// of lifelines and their flows.
 #[derive(Debug)]
-pub(super) struct Reach(Vec<Vec<[IpSet; 2]>>);
+pub(super) struct Reach {
+    all: Vec<Vec<[IpSet; 2]>>,
+    /// Packets between them.
+    pub(super) packets: Packets,
+}
 
 impl Reach {
     pub(super) fn new(hosts: &Hosts, lifelines: &[Lifeline]) -> Self {
@@ -76,7 +81,20 @@ impl Reach {
             let flows = lifeline.flows.iter().map(|flow| [Role::From, Role::To].map(|role| of(flow, role)));
             all.push(flows.collect());
         }
-        Self(all)
+        Self { all, packets: Packets::default() }
+    }
+
+    /// Every packet of the lifelines that these are the ends of, and maybe more.
+    pub(super) fn packets(&self, lifelines: &[Lifeline]) -> PacketSet {
+        let flows = lifelines.iter().zip(&self.all).flat_map(|(lifeline, ends)| lifeline.flows.iter().zip(ends));
+        let cubes = flows.flat_map(|(flow, [source, destination])| {
+            flow.traffic.iter().map(cube).map(move |cube| Cube {
+                source: cube.source.intersection(source),
+                destination: cube.destination.intersection(destination),
+                ..cube
+            })
+        });
+        cubes.collect::<Vec<_>>().iter().collect()
     }
 }
 
@@ -116,13 +134,12 @@ impl<'h> Sieve<'h> {
                 let all = if matches!(way.calico, CalicoPath::Local(_)) { &mut inside } else { &mut lost };
                 all.push(region);
             }
-            if firewall(after) {
-                let alike = after.cilium.has_datapath_of(&before.cilium);
+            if after.has_host_firewall() {
                 for direction in [Direction::Ingress, Direction::Egress] {
                     for path in [Path::Device(None), Path::Cilium] {
                         let question = Question { node: &host.name, direction, layer: Layer::Host, path };
-                        let (then, now) = if alike {
-                            (before.cilium.policy(&question)?, after.cilium.policy(&question)?)
+                        let (then, now) = if host.own.is_some() {
+                            (before.cilium.with_others(&question)?, after.cilium.with_others(&question)?)
                         } else {
                             (before.cilium.evaluate(&question)?.packets, after.cilium.evaluate(&question)?.packets)
                         };
@@ -161,7 +178,7 @@ impl<'h> Sieve<'h> {
         if lost == Space::EMPTY {
             return Ok(false);
         }
-        let [source, destination] = &self.reach.0[place.0][place.1];
+        let [source, destination] = &self.reach.all[place.0][place.1];
         let cubes = space.store(lost)?.cubes(MOST_CUBES);
         if cubes.len() < MOST_CUBES {
             return Ok(cubes.iter().any(|cube| cube.source.meets(source) && cube.destination.meets(destination)));
@@ -194,8 +211,4 @@ impl Differences {
         self.held.push([then, now]);
         Ok(region)
     }
-}
-
-fn firewall(world: &World) -> bool {
-    world.cilium.state().settings.host_firewall.value
 }

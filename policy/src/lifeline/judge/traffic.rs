@@ -40,6 +40,11 @@ pub(super) fn loopback(family: Family) -> IpSet {
     IpSet::from(net(if family == Family::IPv4 { "127.0.0.0/8" } else { "::1/128" }))
 }
 
+/// Addresses that every node has.
+pub(super) fn everywhere() -> impl Iterator<Item = IpNet> {
+    ["fe80::/10", "127.0.0.0/8", "::1/128"].into_iter().map(net)
+}
+
 pub(super) fn net(text: &str) -> IpNet {
     text.parse().expect("a constant prefix")
 }

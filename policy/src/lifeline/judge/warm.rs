@@ -24,8 +24,8 @@ const MOST_WORK: usize = 20_000;
 /// another knows the version that agents go on with.
 #[derive(Clone)]
 pub struct Judge<'d> {
-    world: World,
-    detected: Arc<Detected>,
+    pub(super) world: World,
+    pub(super) detected: Arc<Detected>,
     detect: Arc<dyn Fn(&Snapshot) -> Detected + Send + Sync + 'd>,
     assumptions: Arc<Assumptions>,
     ground: Arc<OnceLock<Ground>>,
@@ -117,6 +117,20 @@ impl<'d> Judge<'d> {
     ///
     /// A change is none: see [`ChangeError`].
     pub fn decide(&self, changes: &[Change]) -> Result<Judgement, ChangeError> {
+        if let [change] = changes
+            && let Some(judgement) = self.glance(change)
+        {
+            return Ok(judgement);
+        }
+        self.decide_at_length(changes)
+    }
+
+    /// The same, from the state after the changes, whatever a [`glance`](Self::glance) at them tells.
+    ///
+    /// # Errors
+    ///
+    /// A change is none: see [`ChangeError`].
+    pub fn decide_at_length(&self, changes: &[Change]) -> Result<Judgement, ChangeError> {
         let outcome = self.outcome(changes)?;
         self.judgement(changes, outcome)
     }
@@ -133,6 +147,11 @@ impl<'d> Judge<'d> {
         (MOST_WORK / self.world.snapshot.cluster.nodes.len().max(1)).clamp(least, most)
     }
 
+    /// Its nodes.
+    pub(super) fn ground(&self) -> &Ground {
+        self.ground.get_or_init(|| Ground::new(&self.world, &self.world, &self.detected.lifelines))
+    }
+
     /// Judges changes as a whole.
     pub(in crate::lifeline) fn outcome(&self, changes: &[Change]) -> Result<Outcome, ChangeError> {
         let snapshot = apply(&self.world.snapshot, changes)?;
@@ -143,13 +162,17 @@ impl<'d> Judge<'d> {
         } else {
             Arc::clone(&self.detected)
         };
-        let ground = self.ground.get_or_init(|| Ground::new(&self.world, &self.world, &self.detected.lifelines));
-        let before = Before { world: &self.world, ground: Some((ground, &self.detected)), stops: &self.stops };
+        let before = Before { world: &self.world, ground: Some((self.ground(), &self.detected)), stops: &self.stops };
         Ok(Outcome::of(&before, false, world, changes, detected, &self.assumptions))
     }
 
     /// Judges changes, and looks for a repair if they need one.
     fn repaired(&self, changes: &[Change]) -> Result<Judgement, ChangeError> {
+        if let [change] = changes
+            && let Some(judgement) = self.glance(change)
+        {
+            return Ok(judgement);
+        }
         let outcome = self.outcome(changes)?;
         let repair = if outcome.is_bad() { repair(self, changes, &outcome)? } else { None };
         Ok(Judgement { repair, ..self.judgement(changes, outcome)? })

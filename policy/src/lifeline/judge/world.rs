@@ -1,6 +1,7 @@
 //! One state of a cluster, as both CNIs see it, and the questions that judging asks of it. All that judging knows of the
 //! engines is here.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::calico::engine::Engine as Calico;
 use crate::calico::question::{Path as CalicoPath, Question as CalicoQuestion};
 use crate::calico::trace as calico_trace;
 use crate::cilium::compile::Options;
-use crate::cilium::engine::Engine as Cilium;
+use crate::cilium::engine::{Engine as Cilium, NodeClass as CiliumClass};
 use crate::cilium::question::{Layer, Path as CiliumPath, Question as CiliumQuestion};
 use crate::cilium::trace as cilium_trace;
 use crate::cilium::version::Version as CiliumVersion;
@@ -75,6 +76,11 @@ impl World {
         Self { snapshot: open, calico, cilium }
     }
 
+    /// Whether Cilium's host firewall is on.
+    pub(super) fn has_host_firewall(&self) -> bool {
+        self.cilium.state().settings.host_firewall.value
+    }
+
     /// Whether nodes, with their interfaces and pods, are those of another state, from which this one comes.
     pub(super) fn has_nodes_of(&self, before: &Self) -> bool {
         let (now, then) = (&self.snapshot, &before.snapshot);
@@ -93,6 +99,9 @@ pub(in crate::lifeline) struct Way {
     pub(in crate::lifeline) calico: CalicoPath,
     /// Absent where Cilium's host firewall is not asked: it judges nothing that passes through, or stays inside.
     pub(in crate::lifeline) cilium: Option<(Direction, CiliumPlace)>,
+    /// Whether Cilium is asked only about packets between the node's own addresses and those of others, whichever these
+    /// are: then nodes of a class have one answer.
+    pub(in crate::lifeline) others: bool,
 }
 
 /// Where a packet meets Cilium.
@@ -126,11 +135,13 @@ pub(in crate::lifeline) type Answer = (Held, Option<Held>);
 pub(in crate::lifeline) struct Asker<'w> {
     pub(in crate::lifeline) world: &'w World,
     known: HashMap<Way, Answer>,
+    /// What Cilium lets by between nodes of a class and others.
+    classes: HashMap<(CiliumClass, Direction, CiliumPlace), Held>,
 }
 
 impl<'w> Asker<'w> {
     pub(in crate::lifeline) fn new(world: &'w World) -> Self {
-        Self { world, known: HashMap::new() }
+        Self { world, known: HashMap::new(), classes: HashMap::new() }
     }
 
     /// What passes a way.
@@ -140,9 +151,16 @@ impl<'w> Asker<'w> {
         }
         let calico = self.world.calico.evaluate(&way.question())?;
         let cilium = match way.cilium_question() {
-            Some(question) if self.world.cilium.state().settings.host_firewall.value => {
-                Some(self.world.cilium.evaluate(&question)?.packets)
-            }
+            Some(question) if self.world.has_host_firewall() => Some(match way.cilium.filter(|_| way.others) {
+                Some((direction, place)) => {
+                    let class = (self.world.cilium.class(&way.node), direction, place);
+                    match self.classes.entry(class) {
+                        Entry::Occupied(known) => known.get().clone(),
+                        Entry::Vacant(entry) => entry.insert(self.world.cilium.with_others(&question)?).clone(),
+                    }
+                }
+                None => self.world.cilium.evaluate(&question)?.packets,
+            }),
             _ => None,
         };
         let answer = (calico, cilium);

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::snapshot::{Endpoint, NamedPort};
 
@@ -25,6 +27,17 @@ kind: GlobalNetworkPolicy
 metadata: {name: p}
 spec: {selector: all(), unheard: of}
 ";
+
+#[test]
+fn pods_of_one_workload_share_their_labels() {
+    let pod = |name: &str, app: &str| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "x", "labels": {"app": app}}});
+    let list =
+        json!({"apiVersion": "v1", "kind": "List", "items": [pod("b-2", "b"), pod("a-1", "a"), pod("b-1", "b")]});
+    let snapshot = load(&[("pods", &list.to_string())]).snapshot;
+    let [a, one, two] = &snapshot.cluster.pods[..] else { panic!("{:?}", snapshot.cluster.pods) };
+    assert_eq!([a, one, two].map(|pod| pod.labels["app"].as_str()), ["a", "b", "b"]);
+    assert!(std::ptr::eq(&*one.labels, &*two.labels), "labels of one workload are there twice");
+}
 
 #[test]
 fn json_yaml_lists_and_streams_are_read_alike() {

@@ -88,7 +88,7 @@ fn pod(index: usize, pod: &CasePod) -> Pod {
     Pod {
         namespace: pod.namespace.clone(),
         name: format!("pod-{index}"),
-        labels: pod.labels.clone(),
+        labels: pod.labels.clone().into(),
         addresses: vec![pod.ip],
         node: pod.node.clone(),
         service_account: pod.service_account.clone(),

@@ -138,6 +138,12 @@ impl Cluster {
     pub(in crate::snapshot) fn sort(&mut self) {
         self.nodes.sort_by(|a, b| a.name.cmp(&b.name));
         self.pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        // Pods of one workload are neighbours.
+        for at in 1..self.pods.len() {
+            if self.pods[at - 1].labels == self.pods[at].labels {
+                self.pods[at].labels = self.pods[at - 1].labels.clone();
+            }
+        }
         self.namespaces.sort_by(|a, b| a.name.cmp(&b.name));
         self.service_accounts.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         self.services.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));

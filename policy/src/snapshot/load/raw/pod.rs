@@ -98,7 +98,7 @@ pub(super) fn pod(key: &Key, raw: RawPod) -> Read<Pod> {
     Ok(Pod {
         namespace: key.namespace.clone(),
         name: key.name.clone(),
-        labels: raw.metadata.labels,
+        labels: raw.metadata.labels.into(),
         annotations: raw.metadata.annotations.into_iter().filter(|(name, _)| own(name)).collect(),
         addresses: all(&addresses, "status.podIPs")?,
         node: raw.spec.node_name,

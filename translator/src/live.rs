@@ -12,7 +12,7 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::core::ApiResource;
 use kube::discovery::Discovery;
 use kube::{Client, Config, Error};
-use policy::object::strip;
+use policy::object::{LAST_APPLIED, strip};
 use policy::snapshot::Key;
 use policy::snapshot::sources::{Namespaces, Resource, is_agent, reads, resources};
 use serde_json::{Value, json};
@@ -249,7 +249,14 @@ impl Reader<'_> {
 
 /// Takes out what no verdict reads and what may be nobody else's business.
 fn lean(resource: &Resource, item: &mut Value) {
+    let annotations = item.pointer("/metadata/annotations");
+    // What was applied tells what the next apply takes away. Of other kinds it may hold what is taken out below.
+    let policies = resource.group.ends_with("projectcalico.org") || resource.group == "cilium.io";
+    let last = annotations.and_then(|annotations| annotations.get(LAST_APPLIED)).filter(|_| policies).cloned();
     strip(item);
+    if let Some(last) = last {
+        item["metadata"]["annotations"][LAST_APPLIED] = last;
+    }
     let (spec, variables): (&str, &[&str]) = match resource.kind {
         "Pod" => ("/spec", &[]),
         // What Rancher's agent dials (`policy::lifeline::detect`).

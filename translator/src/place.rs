@@ -10,6 +10,9 @@ use crate::finding::Location;
 /// Deepest nesting that is followed; no Kubernetes object has more.
 const DEEPEST: usize = 64;
 
+/// Ways to write nothing (YAML 1.2, core schema).
+const NOTHING: [&str; 5] = ["", "~", "null", "Null", "NULL"];
+
 /// The place of a field, or of the nearest field around it that is there. `path` is written as `spec.ingress[0].action`.
 ///
 /// `None` if the text no longer holds the object.
@@ -19,15 +22,23 @@ pub fn locate(text: &str, source: &Source, path: &str) -> Option<Location> {
     let least = if source.item.is_some() { 2 } else { 0 };
     let options = granit_parser::options! { flow_nesting_limit: DEEPEST, block_nesting_limit: DEEPEST };
     let mut search = Search { wanted, stack: Vec::new(), best: None };
-    let mut document: Option<usize> = None;
+    // Documents without anything in them are not counted where objects are read.
+    let (mut document, mut begins): (Option<usize>, bool) = (None, false);
     let mut parser = Parser::new_from_str_with_options(text, options);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.ok()?;
         match event {
-            Event::DocumentStart(..) => document = Some(document.map_or(0, |document| document + 1)),
+            Event::DocumentStart(..) => begins = true,
+            Event::Scalar(text, ..) if begins && NOTHING.contains(&text.as_ref()) => begins = false,
             Event::DocumentEnd if document == Some(source.document) => break,
-            event if document == Some(source.document) => search.take(&event, &span),
-            _ => {}
+            event => {
+                if std::mem::take(&mut begins) {
+                    document = Some(document.map_or(0, |document| document + 1));
+                }
+                if document == Some(source.document) {
+                    search.take(&event, &span);
+                }
+            }
         }
     }
     let (depth, range, line, column) = search.best?;
@@ -146,6 +157,8 @@ impl Search<'_> {
 
 #[cfg(test)]
 mod tests {
+    use policy::snapshot::manifests;
+
     use super::*;
 
     const TEXT: &str = "# two objects
@@ -183,6 +196,23 @@ items:
         assert_eq!(found(1, Some(1), "metadata.name"), Some((11, 3, "spec:")));
         assert_eq!(found(1, Some(7), "spec"), None);
         assert_eq!(found(5, None, "spec"), None);
+    }
+
+    #[test]
+    fn empty_documents_do_not_count() {
+        for empty in
+            ["---\n---\n", "# c\n---\n# d\n---\n---\n", "---\nnull\n---\n", "---\n~\n...\n---\n", "--- !!null\n---\n"]
+        {
+            let object = |name: &str| format!("apiVersion: v1\nkind: A\nmetadata: {{name: {name}}}\nspec: {{}}\n");
+            let text = format!("{empty}{}{empty}{}", object("a"), object("b"));
+            let read = manifests("f", &text).expect(&text);
+            for (manifest, wanted) in read.iter().zip(["a", "b"]) {
+                let at = locate(&text, manifest.source.as_deref().expect("a place"), "metadata.name").expect(&text);
+                let line = text.lines().nth(at.line - 1).expect("a line");
+                assert_eq!(line, format!("metadata: {{name: {wanted}}}"), "{text}");
+            }
+            assert_eq!(read.len(), 2, "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::compile::{Assumptions, Memory, Parts};
 use super::endpoint::{Interface, owners};
-use super::evaluate::{BUDGET, Kept, Known, Selected, Steps, lost, passing};
+use super::evaluate::{BUDGET, Kept, Known, Selected, Steps, before_tracking, lost, passing};
 use super::question::{Conntrack, Path, Question, Translation, Workloads};
 use super::settings::{Dataplane, Settings};
 use super::state::{HostEndpoint, Interfaces, State};
@@ -234,6 +234,24 @@ impl Engine {
         // What was kept while the steps ran out is wrong.
         let held = held.inspect_err(|_| *kept = Kept::default())?;
         Ok(if held.is_empty() { Lost::Nothing } else { Lost::AtMost(held) })
+    }
+
+    /// What policies before connection tracking accept of a question's packets where these begin, and what they drop. `None`
+    /// where there are no such policies.
+    pub(crate) fn before_tracking(&self, question: &Question) -> Result<Option<[Held; 2]>, Exhausted> {
+        let mut work = lock(&self.line.work);
+        let Work { space, kept, .. } = &mut *work;
+        let mut regions = None;
+        let attempt = space.attempt(|space| {
+            regions = before_tracking((&self.state, self.frame), &self.selected, question, space, kept);
+        });
+        if attempt.is_err() {
+            // What was kept while the steps ran out is wrong.
+            work.kept = Kept::default();
+        }
+        attempt?;
+        let Some([accepted, dropped]) = regions else { return Ok(None) };
+        Ok(Some([work.space.make(|_| accepted)?, work.space.make(|_| dropped)?]))
     }
 
     /// Nodes in groups that no question tells apart but by their own addresses: those with the same policies and settings

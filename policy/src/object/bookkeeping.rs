@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 /// Metadata that the API server keeps for itself.
 const METADATA: [&str; 7] =
     ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink", "finalizers"];
-/// The copy of the object that `kubectl apply` keeps in it.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Annotation with the copy of the object that `kubectl apply` keeps in it.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Takes out of an object what the API server and its clients keep there for themselves, and no verdict reads. What tells
 /// that it is being deleted stays.

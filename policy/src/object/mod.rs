@@ -1,5 +1,6 @@
 //! What every Kubernetes object has, and reading one without losing what no type claims.
 
+mod apply;
 mod bookkeeping;
 
 use std::collections::BTreeMap;
@@ -7,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use bookkeeping::{is_same_without, strip};
+pub use apply::{apply, lacking, last_applied, merge};
+pub use bookkeeping::{LAST_APPLIED, is_same_without, strip};
 
 /// A Kubernetes object whose `spec` is `S`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -114,7 +114,7 @@ pub(crate) fn lifelines(snapshot: &Snapshot) -> Detected {
             Severity::Minor,
             vec![(all.clone(), all.clone(), vec![Traffic::of(1, Ports::Icmp(8, None))])],
         ),
-        lifeline("loopback", Severity::Blocker, vec![(all, Party::Itself, vec![Traffic::ANY])]),
+        lifeline("loopback", Severity::Blocker, vec![(all, Party::Loopback, vec![Traffic::ANY])]),
     ];
     let v6 = snapshot.cluster.nodes.iter().any(|node| node.internal.iter().any(std::net::IpAddr::is_ipv6));
     if v6 {

@@ -216,6 +216,10 @@ pub(super) struct CheckArgs {
     /// Objects as they will be, files or directories. Repeatable. Without a change the state itself is judged.
     #[arg(short, long, value_name = "PATH")]
     pub(super) filename: Vec<PathBuf>,
+    /// Keep what the state has and objects of -f lack, as `kubectl apply` does with fields that it never applied. Objects
+    /// that it applied before tell by themselves (annotation last-applied-configuration); others are taken as written.
+    #[arg(long, requires = "filename")]
+    pub(super) merge: bool,
     /// Objects to go, after those of -f are in place. Repeatable.
     #[arg(long, value_name = "PATH")]
     pub(super) delete: Vec<PathBuf>,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use policy::object::merge;
 use policy::snapshot::{Key, Manifest, Snapshot};
 use serde_json::Value;
 
@@ -44,16 +45,4 @@ pub(super) fn into<'m>(snapshot: &Snapshot, objects: impl IntoIterator<Item = &'
         all.insert(Arc::new(object));
     }
     next
-}
-
-/// Maps are merged, everything else is replaced.
-fn merge(there: &mut Value, new: &Value) {
-    match (there, new) {
-        (Value::Object(there), Value::Object(new)) => {
-            for (key, value) in new {
-                merge(there.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (there, new) => *there = new.clone(),
-    }
 }

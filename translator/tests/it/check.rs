@@ -94,6 +94,65 @@ fn a_configuration_switches_lifelines_off() {
 }
 
 #[test]
+fn a_change_is_what_apply_makes_of_it() {
+    let felix = |metadata: &str, spec: &str| {
+        format!(
+            "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {{name: default{metadata}}}\nspec: {{{spec}}}\n"
+        )
+    };
+    let kubelet = "failsafeInboundHostPorts: [{protocol: TCP, port: 10250}]";
+    let copy = |spec: &str| {
+        let copy = format!(r#"{{"metadata": {{"name": "default"}}, "spec": {{{spec}}}}}"#);
+        format!(", annotations: {{kubectl.kubernetes.io/last-applied-configuration: '{copy}'}}")
+    };
+    let applied = copy(r#""failsafeInboundHostPorts": [{"protocol": "TCP", "port": 10250}]"#);
+    let change = felix("", "logSeverityScreen: Debug");
+    for (metadata, merge, cut, said) in [
+        // Whose the list is nobody tells.
+        (String::new(), false, true, true),
+        (String::new(), true, false, false),
+        // Somebody else's, and our own.
+        (copy(""), false, false, false),
+        (applied.clone(), false, true, false),
+        (applied, true, true, false),
+    ] {
+        let state = felix(&metadata, kubelet);
+        let files = [
+            ("s/nodes.yaml", NODES),
+            ("s/deny.yaml", &DENY.replace("22, 6443", "22, 6443, 179")),
+            ("s/felix.yaml", &state),
+            ("config.yaml", CONFIG),
+            ("change.yaml", &change),
+        ];
+        let folder = Folder::new(&files);
+        let mut arguments = vec!["--snapshot", "s", "-f", "change.yaml", "--config", "config.yaml"];
+        arguments.extend(merge.then_some("--merge"));
+        let value = folder.json(&arguments);
+        let cuts = value["cuts"].as_array().expect("a list");
+        assert_eq!(cuts.iter().any(|cut| cut["lifeline"] == "kubelet-api"), cut, "{metadata} {merge} {value:#}");
+        let loses = "FelixConfiguration/default loses spec.failsafeInboundHostPorts: ";
+        let assumed = value["assumed"].as_array().expect("a list");
+        let taken = assumed.iter().any(|text| text.as_str().is_some_and(|text| text.starts_with(loses)));
+        assert_eq!(taken, said, "{metadata} {merge} {assumed:?}");
+        if cut {
+            arguments.push("--fix=fixed.yaml");
+            assert_eq!(text(&folder.check(&arguments)).0, 0, "{value:#}");
+            arguments.retain(|argument| !argument.starts_with("--fix"));
+            arguments[3] = "fixed.yaml";
+            assert_eq!(folder.json(&arguments)["verdict"], "safe");
+        }
+    }
+}
+
+#[test]
+fn a_node_keeps_the_status_that_nobody_applies() {
+    let label = "apiVersion: v1\nkind: Node\nmetadata: {name: w1, labels: {kubernetes.io/hostname: w1, a: b}}\n";
+    let folder = Folder::new(&[("nodes.yaml", NODES), ("config.yaml", CONFIG), ("label.yaml", label)]);
+    let value = folder.json(&["--snapshot", "nodes.yaml", "-f", "label.yaml", "--config", "config.yaml"]);
+    assert_eq!((&value["verdict"], &value["cuts"]), (&"safe".into(), &serde_json::json!([])), "{value:#}");
+}
+
+#[test]
 fn bad_input_says_where_and_what_to_do() {
     let twice = format!("{DENY}---\n{DENY}");
     let folder = Folder::new(&[

@@ -6,7 +6,7 @@ use super::chain::{ACCEPTED, Chain, DROPPED, FAILSAFE, Kind, udp_to};
 use super::rule::Builder;
 use crate::calico::endpoint::{Interface, Owners, owners};
 use crate::calico::question::{
-    Conntrack, ICMP_NEW, ICMPV6_FROM_PODS, ICMPV6_NEW, ICMPV6_UNTRACKED, Question, Workloads,
+    Conntrack, ICMP_NEW, ICMPV6_FROM_PODS, ICMPV6_NEW, ICMPV6_UNTRACKED, Path, Question, Workloads,
 };
 use crate::calico::settings::{Dataplane, Settings, ToHost};
 use crate::calico::state::{HostEndpoint, Side, State};
@@ -130,14 +130,31 @@ impl<'b, 's> Fold<'b, 's> {
 
     /// `doNotTrack` policies; only of an endpoint that owns the interface itself.
     pub(super) fn before_tracking(&mut self, flow: Flow, side: Side, interface: &Interface) -> Flow {
-        let endpoint = self.owners(interface).own;
-        let chain = endpoint.map(|endpoint| self.chain_of(endpoint, side, Kind::BeforeTracking));
-        let Some(chain) = chain.filter(Chain::is_present) else {
+        let Some(region) = self.untracked(side, interface) else {
             return flow;
         };
-        let region = chain.region(self.builder, Space::EMPTY);
         let (flow, accepted) = self.apply(flow, region);
         self.untrack(flow, accepted)
+    }
+
+    /// What such policies accept and drop where the packets of the question begin.
+    pub(super) fn by_untracked(&mut self) -> Option<[Region; 2]> {
+        let (side, interface) = match &self.question.path {
+            Path::Ingress(interface) | Path::Forward { from: interface, .. } => (Side::Ingress, interface),
+            Path::Egress(interface) => (Side::Egress, interface),
+            Path::Local(_) => return None,
+        };
+        if side == Side::Ingress && self.settings.is_workload(&interface.name) {
+            return None;
+        }
+        let region = self.untracked(side, interface)?;
+        Some([ACCEPTED, DROPPED].map(|label| self.builder.space.labelled(region, label)))
+    }
+
+    fn untracked(&mut self, side: Side, interface: &Interface) -> Option<Region> {
+        let endpoint = self.owners(interface).own?;
+        let chain = self.chain_of(endpoint, side, Kind::BeforeTracking);
+        chain.is_present().then(|| chain.region(self.builder, Space::EMPTY))
     }
 
     /// `preDNAT` policies of the endpoint of the interface, or of `*` where that has none.

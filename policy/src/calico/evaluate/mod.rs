@@ -89,6 +89,19 @@ pub(super) fn lost(
     steps.region(&mut rule::Builder { space, kept, selected, translated: None, state, frame })
 }
 
+/// What policies before connection tracking accept of a question's packets where these begin, and what they drop. `None` where
+/// there are no such policies.
+pub(super) fn before_tracking(
+    (state, frame): (&State, usize),
+    selected: &Selected,
+    question: &Question,
+    space: &mut Space,
+    kept: &mut Kept,
+) -> Option<[Region; 2]> {
+    let mut builder = rule::Builder { space, kept, selected, translated: None, state, frame };
+    hooks::Fold::new(&mut builder, question).by_untracked()
+}
+
 /// The packets of one question.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         severity: Blocker,
         from: "each node, over 127.0.0.0/8 and ::1",
         to: "itself",
-        packets: "every packet",
+        packets: "every packet, but those of Calico's tunnels",
         detected: "always",
         breaks: "health probes on the loopback address fail, so calico-node, kube-proxy and the control plane are restarted without end",
         documented: "https://docs.tigera.io/calico/latest/network-policy/hosts/kubernetes-nodes",

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::calico::compile::stored_name;
+use crate::snapshot::sources::{Resource, resources};
 use crate::snapshot::{Key, LoadError, Manifest, Snapshot};
 
 /// The two groups that hold Calico's objects: what users write, and what is stored.
@@ -37,12 +38,17 @@ impl Change {
         }
     }
 
-    /// The state after it.
+    /// The state after it. With a CustomResourceDefinition goes every object of its kind.
     ///
     /// # Errors
     ///
     /// The object to be deleted is not there, or one of the cluster has a field of another type than the API server gives.
     pub fn apply(&self, state: &Snapshot) -> Result<Snapshot, ChangeError> {
+        if let Self::Delete(key) = self
+            && is_definition(key)
+        {
+            return Ok(without_kind(state, &key.name));
+        }
         let twin = twin(state, self.key());
         let rest = twin.as_ref().map_or_else(|| state.clone(), |twin| state.without(twin));
         match self {
@@ -73,6 +79,24 @@ pub(in crate::lifeline) fn apply<'c>(
     changes: impl IntoIterator<Item = &'c Change>,
 ) -> Result<Snapshot, ChangeError> {
     changes.into_iter().try_fold(state.clone(), |state, change| change.apply(&state))
+}
+
+fn is_definition(key: &Key) -> bool {
+    key.group == "apiextensions.k8s.io" && key.kind == "CustomResourceDefinition"
+}
+
+/// A state after the definition of a kind is deleted, which the API server does by deleting its objects
+/// (kubernetes/kubernetes:staging/src/k8s.io/apiextensions-apiserver/pkg/controller/finalizer/crd_finalizer.go). A snapshot
+/// holds no definitions, and those that no verdict reads take nothing of it away.
+fn without_kind(state: &Snapshot, definition: &str) -> Snapshot {
+    let mut next = state.clone();
+    let Some((plural, group)) = definition.split_once('.') else { return next };
+    for Resource { kind, .. } in resources().filter(|it| (it.plural, it.group) == (plural, group)) {
+        // What Calico's API shows is stored in the other group; where that is not in the state, this stands for it.
+        let is_view = group == CALICO[1] && state.of(group, kind).next().is_none();
+        next.retain(if is_view { CALICO[0] } else { group }, kind, |_, _| false);
+    }
+    next
 }
 
 /// Whether two keys are of one object, which Calico's two groups may know by two names.

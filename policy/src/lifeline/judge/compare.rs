@@ -14,7 +14,7 @@ use super::ground::Ground;
 use super::hosts::Hosts;
 use super::loss::{Ends, Found, Loss};
 use super::sieve::Sieve;
-use super::traffic::{loopback, regions_of};
+use super::traffic::{loopback, regions_of, tunnels};
 use super::world::{Answer, Asker, Way, World};
 use crate::calico::question::{ICMP_NEW, ICMPV6_NEW, ICMPV6_UNTRACKED};
 use crate::lifeline::model::{Flow, Lifeline, Party};
@@ -291,13 +291,18 @@ impl Comparison<'_> {
             let host = &self.hosts.all[index];
             let way = itself(host);
             let passes = self.passes(&way)?;
-            let lost = self.space.within(passes.lost, traffic);
+            let loopback_only = *party(flow, role.other()) == Party::Loopback;
+            let mut lost = self.space.within(passes.lost, traffic);
+            if loopback_only {
+                let tunnels = tunnels(&mut self.space, self.after.world, &host.name);
+                lost = self.space.without(lost, tunnels);
+            }
             if lost == Space::EMPTY {
                 continue;
             }
             let families = [Family::IPv4, Family::IPv6].into_iter().filter(|family| host.has(*family));
             let mut own: Vec<IpSet> = families.map(loopback).collect();
-            if *party(flow, role.other()) != Party::Loopback {
+            if !loopback_only {
                 own.push(host.addresses.iter().copied().collect());
             }
             let cubes = own.into_iter().map(|own| Cube { source: own.clone(), destination: own, ..Cube::any() });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::Cni;
+use super::answers;
 use super::change::Change;
 use super::world::{Assumptions, World};
 use crate::calico::settings::Dataplane;
@@ -186,6 +187,9 @@ fn calico_doubts(before: Option<&World>, after: &World) -> Vec<Doubt> {
             calico::Stage::Felix => format!("it is stored, and Felix acts as if it were absent: {}", refusal.reason),
         },
     }));
+    if !answers::are_unknown(after) {
+        return doubts;
+    }
     let follows = |policy: &calico::Policy| before.is_some_and(|before| untracked(before).any(|one| one == policy));
     doubts.extend(untracked(after).filter(|policy| !follows(policy)).map(|policy| {
         Doubt {
@@ -193,16 +197,15 @@ fn calico_doubts(before: Option<&World>, after: &World) -> Vec<Doubt> {
             object: policy.key.to_string(),
             path: "spec.doNotTrack".to_owned(),
             reason:
-                "what it allows belongs to no connection, so answers are judged by themselves, which is not followed; \
-                 allow the answers too, in a policy of the other direction"
+                "what it allows belongs to no connection, and neither on eBPF nor on the loopback interface is followed what \
+                 becomes of answers then"
                     .to_owned(),
         }
     }));
     doubts
 }
 
-/// Policies that let packets by before connection tracking. Answers to them are then packets like others
-/// (projectcalico/calico:felix/rules/endpoints.go), and a judgement looks at first packets only.
+/// Policies that let packets by before connection tracking.
 fn untracked(world: &World) -> impl Iterator<Item = &calico::Policy> {
     let state = world.calico.state();
     let lets_by = |side| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::Cni;
+use super::answers::Lost;
 use super::world::{Traced, Way, World, trace};
 use crate::calico::question::Path;
 use crate::calico::state::{Class, Policy, Side};
@@ -46,6 +47,7 @@ pub(in crate::lifeline) fn deciding(world: &World, way: &Way, packet: &Packet, c
     let mut deciding = match dropped {
         Some(Traced::Calico(trace)) => calico_deciding(world, way, trace, changed),
         Some(Traced::Cilium(trace)) => cilium_deciding(world, way, trace),
+        Some(Traced::Lost(lost)) => of_lost(world, way, lost, changed),
         None => Deciding::nothing(Cni::Calico, way),
     };
     let manifest = deciding.object.as_ref().and_then(|key| world.snapshot.objects.get(key));
@@ -57,6 +59,21 @@ impl Deciding {
     fn nothing(cni: Cni, way: &Way) -> Self {
         let (node, reason) = (way.node.to_string(), "it is dropped".to_owned());
         Self { cni, node, object: None, path: String::new(), rule: None, source: None, reason }
+    }
+}
+
+/// What drops a packet that follows one which passes.
+fn of_lost(world: &World, way: &Way, lost: &Lost, changed: &[&Key]) -> Deciding {
+    let deciding = calico_deciding(world, way, &lost.trace, changed);
+    let reason = format!("what follows it is dropped, {}: {}", lost.packet, deciding.reason);
+    match &lost.untracked {
+        Some(Step { object: Some(object), rule: Some(rule), hook, .. }) => {
+            let list = if *hook == Hook::RawOutput { "egress" } else { "ingress" };
+            let reason = format!("rule {rule} lets one way by untracked, in {hook}, and not the other; {reason}");
+            let (object, path, rule) = (Some(object.clone()), format!("spec.{list}[{rule}]"), Some(*rule));
+            Deciding { object, path, rule, reason, ..deciding }
+        }
+        _ => Deciding { reason, ..deciding },
     }
 }
 

@@ -7,6 +7,7 @@
 //! Packets from and to addresses that no node had before count as having passed: a node that joins or moves must be let
 //! in. A state without a change is held against the same cluster without host policies.
 
+mod answers;
 mod change;
 mod compare;
 mod doubt;

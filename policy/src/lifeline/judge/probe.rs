@@ -214,11 +214,13 @@ impl Prober<'_> {
         // Errors and answers of ICMP pass with the flow that they belong to, which Calico then asks no policy about.
         let with_flow = Conntrack::of(&packet) == Conntrack::Invalid;
         let passes = traces.iter().all(|trace| trace.passes() || (with_flow && matches!(trace, Traced::Calico(_))));
+        // Of a packet that passes in vain, what is shown is how the one is lost that follows it.
         let (mut calico, mut cilium) = (None, None);
         for trace in traces {
             match trace {
                 Traced::Calico(trace) => calico = Some(trace),
                 Traced::Cilium(trace) => cilium = Some(trace),
+                Traced::Lost(lost) => calico = Some(lost.trace),
             }
         }
         Passage { side, node: way.node.to_string(), through: through(&way.calico), packet, passes, calico, cilium }

@@ -126,8 +126,7 @@ impl<'h> Sieve<'h> {
             let Some(host) = class.first().map(|index| &hosts.all[*index]) else { continue };
             let mut loses = false;
             for way in every_way(host) {
-                let question = way.question();
-                let (then, now) = (before.calico.evaluate(&question)?, after.calico.evaluate(&question)?);
+                let (then, now) = (before.passes_calico(&way)?, after.passes_calico(&way)?);
                 let region = differences.of(space, then, now)?;
                 let region = space.without(region, free);
                 loses |= region != Space::EMPTY;

@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 
+use super::world::World;
 use crate::lifeline::model::{Ports, Traffic};
 use crate::net::Family;
 use crate::packet::{Cube, IcmpSet, IpSet, PortSet, Region, Space, protocol};
@@ -33,6 +34,15 @@ pub(in crate::lifeline) fn cube(traffic: &Traffic) -> Cube {
         }
     }
     cube
+}
+
+/// Packets of the tunnels that Felix keeps on a node. From a loopback address nobody sends any, and Felix drops them whatever
+/// policies say, as from every host that it does not know (projectcalico/calico:felix/rules/static.go filterInputChain).
+pub(super) fn tunnels(space: &mut Space, world: &World, node: &str) -> Region {
+    let settings = world.calico.state().settings(node);
+    let vxlan = (settings.vxlan.value || settings.vxlan_v6.value).then(|| Traffic::udp(settings.vxlan_port.value));
+    let ipip = settings.ipip.value.then(|| Traffic::protocol(4));
+    regions_of(space, &vxlan.into_iter().chain(ipip).collect::<Vec<_>>())
 }
 
 /// Addresses of a host for itself.

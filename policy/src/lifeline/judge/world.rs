@@ -3,8 +3,9 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::answers::{self, Lost};
 use crate::calico::compile::Assumptions as CalicoAssumptions;
 use crate::calico::engine::Engine as Calico;
 use crate::calico::question::{Path as CalicoPath, Question as CalicoQuestion};
@@ -34,6 +35,8 @@ pub(in crate::lifeline) struct World {
     pub(in crate::lifeline) snapshot: Snapshot,
     pub(in crate::lifeline) calico: Calico,
     pub(in crate::lifeline) cilium: Cilium,
+    /// Whether answers have to be looked at; known once it was asked.
+    answers: OnceLock<bool>,
 }
 
 impl World {
@@ -43,13 +46,14 @@ impl World {
             snapshot: snapshot.clone(),
             calico: Calico::new(snapshot, &assumptions.calico),
             cilium: Cilium::new(snapshot, Options { version, stated, ..Options::default() }),
+            answers: OnceLock::new(),
         }
     }
 
     /// Another state, which should have most in common with this one.
     pub(in crate::lifeline) fn with(&self, snapshot: &Snapshot) -> Self {
         let (calico, cilium) = (self.calico.with(snapshot), self.cilium.with(snapshot));
-        Self { snapshot: snapshot.clone(), calico, cilium }
+        Self { snapshot: snapshot.clone(), calico, cilium, answers: OnceLock::new() }
     }
 
     /// The state after changes to objects of the given keys. A CNI that reads none of them stays as it is.
@@ -61,7 +65,7 @@ impl World {
         } else {
             self.cilium.with(snapshot)
         };
-        Self { snapshot: snapshot.clone(), calico, cilium }
+        Self { snapshot: snapshot.clone(), calico, cilium, answers: OnceLock::new() }
     }
 
     /// The same cluster with nothing that closes its hosts: what does not pass there, no host policy is to blame for.
@@ -73,7 +77,23 @@ impl World {
         stated.insert("enable-host-firewall".to_owned(), "false".to_owned());
         let options = Options { version: assumptions.cilium_version, stated: &stated, ..Options::default() };
         let (calico, cilium) = (self.calico.with(&open), Cilium::new(&open, options));
-        Self { snapshot: open, calico, cilium }
+        Self { snapshot: open, calico, cilium, answers: OnceLock::new() }
+    }
+
+    /// What Calico lets by on a way, and the answers to it too.
+    pub(super) fn passes_calico(&self, way: &Way) -> Result<Held, Exhausted> {
+        let passes = self.calico.evaluate(&way.question())?;
+        if !self.looks_at_answers() {
+            return Ok(passes);
+        }
+        match answers::unanswered(self, way)? {
+            Some(lost) => passes.difference(&passes.space().hold(&lost)?),
+            None => Ok(passes),
+        }
+    }
+
+    fn looks_at_answers(&self) -> bool {
+        *self.answers.get_or_init(|| answers::matter(self))
     }
 
     /// Whether Cilium's host firewall is on.
@@ -149,7 +169,7 @@ impl<'w> Asker<'w> {
         if let Some(known) = self.known.get(way) {
             return Ok(known.clone());
         }
-        let calico = self.world.calico.evaluate(&way.question())?;
+        let calico = self.world.passes_calico(way)?;
         let cilium = match way.cilium_question() {
             Some(question) if self.world.has_host_firewall() => Some(match way.cilium.filter(|_| way.others) {
                 Some((direction, place)) => {
@@ -173,6 +193,8 @@ impl<'w> Asker<'w> {
 pub(in crate::lifeline) enum Traced {
     Calico(calico_trace::Trace),
     Cilium(cilium_trace::Trace),
+    /// With a packet that follows the one asked about, and is dropped by Calico.
+    Lost(Box<Lost>),
 }
 
 impl Traced {
@@ -180,16 +202,21 @@ impl Traced {
         match self {
             Self::Calico(trace) => trace.verdict.passes(),
             Self::Cilium(trace) => trace.verdict != crate::cilium::question::Verdict::Deny,
+            Self::Lost(_) => false,
         }
     }
 }
 
 /// The traces of a packet on a way, of both CNIs.
 pub(in crate::lifeline) fn trace(world: &World, way: &Way, packet: &Packet) -> Vec<Traced> {
-    let calico = Traced::Calico(calico_trace::trace(world.calico.state(), &way.question(), packet));
+    let calico = calico_trace::trace(world.calico.state(), &way.question(), packet);
+    let followed = calico.verdict.passes() && world.looks_at_answers();
+    let lost = followed.then(|| answers::lost(world, way, packet, &calico)).flatten();
+    let lost = lost.map(|lost| Traced::Lost(Box::new(lost)));
+    let calico = Traced::Calico(calico);
     let cilium = way.cilium_question().map(|question| {
         let trace = cilium_trace::trace(world.cilium.state(), &question, packet);
         Traced::Cilium(trace)
     });
-    std::iter::once(calico).chain(cilium).collect()
+    std::iter::once(calico).chain(cilium).chain(lost).collect()
 }

@@ -1,5 +1,6 @@
 //! Rules of Calico for what is lost.
 
+use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::mend::Gap;
@@ -15,8 +16,8 @@ use crate::snapshot::{Key, Manifest};
 const MOST_NETS: usize = 256;
 /// Entries that one list of ports gets (the same file, maxItems 50).
 const MOST_PORTS: usize = 50;
-/// Nodes for whose packets to themselves there is a rule each; for more, one rule is for all of them.
-const MOST_OWN: usize = 16;
+/// Addresses for whose packets to themselves there is a rule each; for more, one rule is for all of them.
+const MOST_OWN: usize = 4;
 
 /// Rules in front of a policy's own, in the lists that it applies, as operations of a JSON Patch.
 pub(super) fn into_policy(outcome: &Outcome, manifest: &Manifest, gaps: &[&Gap<'_>]) -> Vec<Value> {
@@ -155,7 +156,7 @@ fn action(class: Class) -> &'static str {
 /// Rules of a list.
 fn rules(gaps: &[&Gap<'_>], list: &str, action: &str) -> Vec<Value> {
     let mut drafts: Vec<Draft> = Vec::new();
-    let mut inside: Vec<Value> = Vec::new();
+    let mut inside: Vec<Inside> = Vec::new();
     for gap in gaps {
         for need in &gap.loss.needs {
             let wanted = match need.passage {
@@ -172,12 +173,7 @@ fn rules(gaps: &[&Gap<'_>], list: &str, action: &str) -> Vec<Value> {
             }
             for traffic in &need.traffic {
                 if need.passage == Passage::Inside {
-                    inside.extend(
-                        itself(&need.peers, *traffic, action)
-                            .into_iter()
-                            .filter(|rule| !inside.contains(rule))
-                            .collect::<Vec<_>>(),
-                    );
+                    Inside::add(&mut inside, need, *traffic);
                 } else {
                     Draft::add(&mut drafts, need, *traffic);
                 }
@@ -185,8 +181,60 @@ fn rules(gaps: &[&Gap<'_>], list: &str, action: &str) -> Vec<Value> {
         }
     }
     Draft::join(&mut drafts);
-    inside.extend(drafts.iter().flat_map(|draft| draft.rules(action)));
-    inside
+    Inside::leave_out(&mut inside, &drafts);
+    let own = inside.iter().flat_map(|inside| inside.rules(action));
+    own.chain(drafts.iter().flat_map(|draft| draft.rules(action))).collect()
+}
+
+/// Addresses that reach themselves: loopback, and each of a node's own.
+struct Inside {
+    addresses: IpSet,
+    traffic: Traffic,
+}
+
+impl Inside {
+    fn add(all: &mut Vec<Self>, need: &Need, traffic: Traffic) {
+        match all.iter_mut().find(|known| known.traffic == traffic) {
+            Some(known) => known.addresses = known.addresses.union(&need.peers),
+            None => all.push(Self { addresses: need.peers.clone(), traffic }),
+        }
+    }
+
+    /// Leaves out what a wider rule lets by.
+    fn leave_out(all: &mut Vec<Self>, drafts: &[Draft]) {
+        let wider = |one: Traffic, other: Traffic| one != other && one.and(other) == Some(other);
+        for index in 0..all.len() {
+            let traffic = all[index].traffic;
+            let others = all.iter().filter(|other| wider(other.traffic, traffic)).map(|other| &other.addresses);
+            let fits = |draft: &&Draft| draft.traffic.iter().any(|own| *own == traffic || wider(*own, traffic));
+            let covered = IpSet::union_of(others.chain(drafts.iter().filter(fits).map(|draft| &draft.peers)));
+            all[index].addresses = all[index].addresses.difference(&covered);
+        }
+        all.retain(|one| !one.addresses.is_empty());
+    }
+
+    fn rules(&self, action: &str) -> Vec<Value> {
+        let own = families(self.traffic).flat_map(|family| self.parts(family));
+        own.map(|nets| rule(action, &[self.traffic], Some(&nets), Some(&nets))).collect()
+    }
+
+    /// Addresses that there is one rule for.
+    fn parts(&self, family: Family) -> Vec<Vec<String>> {
+        let lists = |nets: Vec<IpNet>| nets.iter().map(ToString::to_string).take(MOST_NETS).collect::<Vec<_>>();
+        let (loopback, own): (Vec<IpNet>, Vec<IpNet>) =
+            nets(&self.addresses, family).into_iter().partition(|net| net.addr().is_loopback());
+        // Neighbouring nodes are one prefix, and yet do not reach each other by this.
+        let each = own.iter().all(|net| net.max_prefix_len() - net.prefix_len() <= 4);
+        let single: Vec<IpNet> =
+            if each { own.iter().flat_map(|net| net.hosts().map(IpNet::from)).collect() } else { Vec::new() };
+        let own = if (1..=MOST_OWN).contains(&single.len()) {
+            single.into_iter().map(|one| lists(vec![one])).collect()
+        } else {
+            vec![lists(own)]
+        };
+        let all = std::iter::once(lists(loopback)).chain(own);
+        all.filter(|nets| !nets.is_empty()).collect()
+    }
 }
 
 /// Rules that differ in nothing but ports.
@@ -247,33 +295,6 @@ fn families(traffic: Traffic) -> impl Iterator<Item = Family> {
     let icmp = [protocol::ICMP, protocol::ICMPV6].into_iter().find(|number| traffic.protocol == Some(*number));
     let fits = move |family: &Family| icmp.is_none_or(|number| number == protocol::icmp(*family));
     [Family::IPv4, Family::IPv6].into_iter().filter(fits)
-}
-
-/// Rules for addresses that reach themselves.
-fn itself(peers: &IpSet, traffic: Traffic, action: &str) -> Vec<Value> {
-    let own = families(traffic).flat_map(|family| own(peers, family));
-    own.map(|nets| rule(action, &[traffic], Some(&nets), Some(&nets))).collect()
-}
-
-/// Addresses that reach themselves: loopback, and each of a node's own.
-fn own(peers: &IpSet, family: Family) -> Vec<Vec<String>> {
-    let all = nets(peers, family);
-    if all.len() > MOST_OWN {
-        return vec![all.iter().map(ToString::to_string).take(MOST_NETS).collect()];
-    }
-    all.iter()
-        .flat_map(|net| {
-            // Neighbouring nodes are one prefix, and yet do not reach each other by this.
-            let parts: Vec<String> = match net {
-                net if net.addr().is_loopback() => vec![net.to_string()],
-                net if net.max_prefix_len() - net.prefix_len() <= 4 => {
-                    net.hosts().map(|one| ipnet::IpNet::from(one).to_string()).collect()
-                }
-                net => vec![net.to_string()],
-            };
-            parts.into_iter().map(|part| vec![part]).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 /// A rule for packets that are alike but for their ports.

@@ -19,14 +19,8 @@ use super::lockouts::{CONFIG, cases, name};
 
 /// Where undoing the change cuts another flow, which the state before it did not have either: the lifeline, and why. The printed
 /// repair is the way from there.
-const CUTS_ANOTHER: [(&str, &str, &str); 4] = [
+const CUTS_ANOTHER: [(&str, &str, &str); 2] = [
     ("incident_group_without_its_prefixes", "icmp-pmtu", "the prefix that came in place of the other is let in, too"),
-    (
-        "lockout_14_pool_without_vxlan",
-        "loopback",
-        "VXLAN is dropped from hosts that Calico does not know, the loopback address too",
-    ),
-    ("lockout_14_vxlan_switched_off", "loopback", "as above"),
     (
         "lockout_15_prefix_of_pod_interfaces",
         "kubelet-api",

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use policy::lifeline::config::Config;
 use policy::lifeline::detect::detect;
-use policy::lifeline::judge::{Assumptions, Change, Judgement, Verdict, decide, judge};
+use policy::lifeline::judge::{Assumptions, Change, Judge, Judgement, Verdict};
 use policy::snapshot::{Manifest, Snapshot};
 use serde_json::{Value, json};
 use tests::random::Dice;
@@ -25,7 +25,7 @@ const SEED: u64 = 20_261_122;
 const REVIEWS: u64 = 400;
 /// Reviews of one state, one after the other.
 const WALK: usize = 20;
-/// One of so many is judged with its repair too, as the command does.
+/// One of so many is judged with its repair too, as the command does, the others without what both have in common: a glance.
 const WHOLE: u64 = 10;
 
 #[test]
@@ -151,8 +151,8 @@ fn offline(
         (None, None) => return Err("no change".into()),
     };
     let lifelines = |snapshot: &Snapshot| detect(snapshot, config);
-    let ask = if whole { judge } else { decide };
-    Ok(ask(snapshot, &[change], &lifelines, &Assumptions::default())?)
+    let judge = Judge::new(snapshot, lifelines, &Assumptions::default());
+    Ok(if whole { judge.judge(&[change]) } else { judge.decide_at_length(&[change]) }?)
 }
 
 fn codes(judgement: &Judgement) -> BTreeSet<String> {

@@ -1,5 +1,6 @@
 //! `translate check`: what a change does to the flows that a cluster lives on, without a cluster.
 
+mod apply;
 mod fix;
 mod github;
 mod json;
@@ -94,15 +95,19 @@ fn report(args: &CheckArgs) -> Result<Done, Vec<Failure>> {
     let input = read::input(args)?;
     progress.show("judging");
     let lifelines = |snapshot: &Snapshot| detect(snapshot, &config);
-    let judgement = if input.changes.is_empty() {
+    let (changes, taken) = apply::applied(&input.snapshot, input.changes, args.merge);
+    let input = Input { changes, ..input };
+    let mut judgement = if input.changes.is_empty() {
         judge_state(&input.snapshot, &lifelines, &assumptions)
     } else {
         let judged = judge(&input.snapshot, &input.changes, &lifelines, &assumptions);
         judged.map_err(|error| vec![Failure::input(error.to_string())])?
     };
+    judgement.assumed.extend(taken);
     let report = Report { judgement, input };
     let again = |changes: &[Change]| {
-        decide(&report.input.snapshot, changes, &lifelines, &assumptions).map_err(|error| error.to_string())
+        let (changes, _) = apply::applied(&report.input.snapshot, changes.to_vec(), args.merge);
+        decide(&report.input.snapshot, &changes, &lifelines, &assumptions).map_err(|error| error.to_string())
     };
     let repaired = args.fix.as_ref().map(|_| fix::repaired(&report, again));
     let detected = lifelines(&report.input.snapshot);

@@ -32,7 +32,9 @@ pub fn locate(text: &str, source: &Source, path: &str) -> Option<Location> {
             Event::Scalar(text, ..) if begins && NOTHING.contains(&text.as_ref()) => begins = false,
             Event::DocumentEnd if document == Some(source.document) => break,
             event => {
-                if std::mem::take(&mut begins) {
+                // Comments come before what a document begins with.
+                let content = matches!(event, Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..));
+                if content && std::mem::take(&mut begins) {
                     document = Some(document.map_or(0, |document| document + 1));
                 }
                 if document == Some(source.document) {

@@ -99,22 +99,8 @@ pub(super) fn regions(
     let view = state.view(question.node);
     let host = question.layer == Layer::Host;
     let datapath = if host { datapath::regions(state, &view, question, space) } else { datapath::Regions::default() };
-    let judged = {
-        let other = space.or_else(datapath.passed, datapath.dropped);
-        space.complement(other)
-    };
-    let judgement = if judged == Space::EMPTY {
-        Judgement { allowed: Space::EMPTY, conditional: Space::EMPTY }
-    } else {
-        policy(state, &view, universe, question, space, kept)
-    };
     let audited = host && state.settings.audit.value;
-    let allowed = if audited { judged } else { space.within(judgement.allowed, judged) };
-    Regions {
-        packets: space.or_else(allowed, datapath.passed),
-        not_judged: datapath.passed,
-        conditional: space.within(judgement.conditional, allowed),
-    }
+    judged(&datapath, audited, space, |space| policy(state, &view, universe, question, space, kept))
 }
 
 /// What passes the host layer between the addresses of a node, whichever these are, and those of others.
@@ -126,23 +112,32 @@ pub(super) fn with_others(
     kept: &mut Kept,
 ) -> Region {
     let datapath = datapath::with_others(state, &state.view(question.node), question, space);
-    if datapath.passed == Space::ALL {
-        return Space::ALL;
-    }
-    let allowed = admitted(state, universe, question, space, kept);
-    let judged = space.without(allowed, datapath.dropped);
-    space.or_else(judged, datapath.passed)
+    let judge = |space: &mut Space| judge(state, universe, question, space, kept);
+    judged(&datapath, state.settings.audit.value, space, judge).packets
 }
 
-/// What policy lets by on the host layer, were it asked about every packet.
-pub(super) fn admitted(
-    state: &State,
-    universe: &Universe,
-    question: &Question<'_>,
+/// What passes once policy has been asked about all that the datapath leaves to it, if there is any.
+fn judged(
+    datapath: &datapath::Regions,
+    audited: bool,
     space: &mut Space,
-    kept: &mut Kept,
-) -> Region {
-    if state.settings.audit.value { Space::ALL } else { judge(state, universe, question, space, kept).allowed }
+    policy: impl FnOnce(&mut Space) -> Judgement,
+) -> Regions {
+    let judged = {
+        let other = space.or_else(datapath.passed, datapath.dropped);
+        space.complement(other)
+    };
+    let judgement = if judged == Space::EMPTY {
+        Judgement { allowed: Space::EMPTY, conditional: Space::EMPTY }
+    } else {
+        policy(space)
+    };
+    let allowed = if audited { judged } else { space.within(judgement.allowed, judged) };
+    Regions {
+        packets: space.or_else(allowed, datapath.passed),
+        not_judged: datapath.passed,
+        conditional: space.within(judgement.conditional, allowed),
+    }
 }
 
 struct Judgement {

@@ -10,7 +10,7 @@ use super::evaluate::{BUDGET, Kept, Known, Selected, Steps, before_tracking, los
 use super::question::{Conntrack, Path, Question, Translation, Workloads};
 use super::settings::{Dataplane, Settings};
 use super::state::{HostEndpoint, Interfaces, State};
-use crate::packet::{Exhausted, Held, SharedSpace};
+use crate::packet::{Exhausted, Held, Region, SharedSpace, Space};
 use crate::snapshot::{Key, Manifest, Snapshot};
 use crate::warm::{SLACK, SLACK_ENTRIES, SLACK_NODES, lock};
 
@@ -58,6 +58,15 @@ struct Work {
     frames: usize,
     /// Sizes when work began: policies, entries, and after the first answer nodes.
     began: (usize, usize, Option<usize>),
+}
+
+impl Work {
+    /// The packets of a region that is made with what is kept.
+    fn make(&mut self, region: impl FnOnce(&mut Space, &mut Kept) -> Region) -> Result<Held, Exhausted> {
+        let Self { space, kept, .. } = self;
+        // What was kept while the steps ran out is wrong.
+        space.make(|space| region(space, kept)).inspect_err(|_| *kept = Kept::default())
+    }
 }
 
 /// What a change of one policy may lose.
@@ -196,18 +205,16 @@ impl Engine {
         if let Some(known) = work.answers.get(&asked) {
             return Ok(known.clone());
         }
-        let Work { space, kept, .. } = &mut *work;
-        let answer = space.make(|space| passing((&self.state, self.frame), &self.selected, question, space, kept));
-        if answer.is_err() {
-            // What was kept while the steps ran out is wrong.
-            work.kept = Kept::default();
-        }
-        let answer = answer?;
+        let answer = work.make(|space, kept| passing(self.framed(), &self.selected, question, space, kept))?;
         work.answers.insert(asked, answer.clone());
         if work.began.2.is_none() {
             work.began.2 = Some(work.space.size());
         }
         Ok(answer)
+    }
+
+    fn framed(&self) -> (&State, usize) {
+        (&self.state, self.frame)
     }
 
     /// What may be lost on any node when one policy is put in, or taken away where none is given.
@@ -229,10 +236,7 @@ impl Engine {
         }
         self.line.tidy();
         let mut work = lock(&self.line.work);
-        let Work { space, kept, .. } = &mut *work;
-        let held = space.make(|space| lost((&self.state, self.frame), &self.selected, &steps, space, kept));
-        // What was kept while the steps ran out is wrong.
-        let held = held.inspect_err(|_| *kept = Kept::default())?;
+        let held = work.make(|space, kept| lost(self.framed(), &self.selected, &steps, space, kept))?;
         Ok(if held.is_empty() { Lost::Nothing } else { Lost::AtMost(held) })
     }
 
@@ -240,18 +244,13 @@ impl Engine {
     /// where there are no such policies.
     pub(crate) fn before_tracking(&self, question: &Question) -> Result<Option<[Held; 2]>, Exhausted> {
         let mut work = lock(&self.line.work);
-        let Work { space, kept, .. } = &mut *work;
         let mut regions = None;
-        let attempt = space.attempt(|space| {
-            regions = before_tracking((&self.state, self.frame), &self.selected, question, space, kept);
-        });
-        if attempt.is_err() {
-            // What was kept while the steps ran out is wrong.
-            work.kept = Kept::default();
-        }
-        attempt?;
-        let Some([accepted, dropped]) = regions else { return Ok(None) };
-        Ok(Some([work.space.make(|_| accepted)?, work.space.make(|_| dropped)?]))
+        let accepted = work.make(|space, kept| {
+            regions = before_tracking(self.framed(), &self.selected, question, space, kept);
+            regions.map_or(Space::EMPTY, |[accepted, _]| accepted)
+        })?;
+        let Some([_, dropped]) = regions else { return Ok(None) };
+        Ok(Some([accepted, work.make(|_, _| dropped)?]))
     }
 
     /// Nodes in groups that no question tells apart but by their own addresses: those with the same policies and settings

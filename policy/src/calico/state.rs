@@ -47,6 +47,12 @@ impl State {
         self.node_settings.get(node).unwrap_or(&self.settings)
     }
 
+    /// Whether any policy is asked before connection tracking.
+    pub fn has_untracked(&self) -> bool {
+        let mut policies = self.tiers.iter().flat_map(|tier| &tier.policies);
+        policies.any(|policy| policy.class == Class::Untracked && !policy.staged)
+    }
+
     /// A set of addresses.
     pub fn set(&self, id: SetId) -> &Arc<AddressSet> {
         // Every id is handed out by the compiler together with an entry of `sets`.

@@ -43,8 +43,7 @@ impl<'s> Steps<'s> {
     pub(in crate::calico) fn of(state: &State, selected: &Selected, swap: &'s Swap) -> Option<Self> {
         let [old, new] = [&swap.old, &swap.new].map(|placed| placed.as_ref().and_then(|placed| placed.policy.as_ref()));
         let is_normal = |policy: &&Arc<Policy>| policy.class == Class::Normal && !policy.staged;
-        let mut others = state.tiers.iter().flat_map(|tier| &tier.policies);
-        if ![old, new].iter().flatten().all(is_normal) || others.any(|policy| policy.class == Class::Untracked) {
+        if ![old, new].iter().flatten().all(is_normal) || state.has_untracked() {
             return None;
         }
         let mut steps = Vec::new();

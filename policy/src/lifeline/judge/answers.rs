@@ -16,7 +16,7 @@ use std::ops::RangeInclusive;
 use super::world::{Way, World};
 use crate::calico::question::{Conntrack, Path, Question};
 use crate::calico::settings::Dataplane;
-use crate::calico::state::{Class, Interfaces};
+use crate::calico::state::Interfaces;
 use crate::calico::trace::{Hook, Outcome, Stage, Step, Trace, trace};
 use crate::net::Family;
 use crate::packet::{
@@ -26,19 +26,13 @@ use crate::packet::{
 /// ICMP types of requests, each with that of its answers.
 const ICMP: [(u8, u8); 4] = [(8, 0), (13, 14), (15, 16), (17, 18)];
 const ICMPV6: [(u8, u8); 2] = [(128, 129), (139, 140)];
-/// UDP ports of tunnels, which nobody answers: VXLAN, Geneve, WireGuard. What goes the other way is a flow of its own.
+/// Usual UDP ports of tunnels: VXLAN, Geneve, WireGuard. Nobody answers there: what goes the other way is a flow of its own.
 const TUNNELS: [u16; 6] = [4789, 6081, 8472, 51820, 51821, 51871];
 /// Ports that clients send from, by the kernel's own choice (torvalds/linux:Documentation/networking/ip-sysctl.rst
 /// ip_local_port_range). Who allows answers from a port would otherwise seem to mean requests of clients from it.
 const CLIENTS: RangeInclusive<u16> = 32768..=60999;
 /// Lines of a set that are turned round.
 const MOST_LINES: usize = 20_000;
-
-/// Whether answers have to be looked at: some policy is asked before connection tracking.
-pub(super) fn matter(world: &World) -> bool {
-    let mut policies = world.calico.state().tiers.iter().flat_map(|tier| &tier.policies);
-    policies.any(|policy| policy.class == Class::Untracked && !policy.staged)
-}
 
 /// Nodes or interfaces whose answers are not followed: eBPF has connections of its own, and what a node sends itself passes
 /// the same chains both ways.
@@ -83,14 +77,12 @@ pub(super) fn unanswered(world: &World, way: &Way) -> Result<Option<PacketSet>, 
     let halves = turned(&from_accepted, Turn::ToRequests)?.intersection(&streams).difference(&to_accepted);
     let halves = if halves.is_empty() { halves } else { halves.difference(&passes(&question, Conntrack::Invalid)?) };
     let lost = lost.union(&halves);
-    let settings = world.calico.state().settings(&way.node);
-    let ports = [settings.vxlan_port.value, settings.wireguard_port.value, settings.wireguard_port_v6.value];
-    let ports = ports.into_iter().chain(TUNNELS).fold(PortSet::empty(), |all, port| all.union(&port.into()));
-    let tunnels = Cube { protocols: protocol::UDP.into(), destination_ports: ports, ..Cube::any() };
+    let destination_ports = tunnels(world, way).fold(PortSet::empty(), |all, port| all.union(&port.into()));
+    let tunnels = Cube { protocols: protocol::UDP.into(), destination_ports, ..Cube::any() };
     let ports = ProtocolSet::WITH_PORTS;
     let clients = Cube { protocols: ports, source_ports: PortSet::from(CLIENTS), ..Cube::any() };
-    let clients =
-        PacketSet::from(&clients).union(&PacketSet::from(&Cube { protocols: ports.complement(), ..Cube::any() }));
+    let portless = Cube { protocols: ports.complement(), ..Cube::any() };
+    let clients: PacketSet = [&clients, &portless].into_iter().collect();
     let lost = lost.difference(&PacketSet::from(&tunnels)).intersection(&clients);
     Ok((!lost.is_empty()).then_some(lost))
 }
@@ -110,14 +102,8 @@ pub(super) fn lost(world: &World, way: &Way, packet: &Packet, request: &Trace) -
     let (question, state) = (way.question(), world.calico.state());
     let back = back(&question)?;
     let answer = answer(packet)?;
-    let settings = state.settings(&way.node);
-    let tunnel = |port: u16| {
-        TUNNELS.contains(&port)
-            || [&settings.vxlan_port, &settings.wireguard_port, &settings.wireguard_port_v6]
-                .iter()
-                .any(|it| it.value == port)
-    };
-    if packet.protocol() == protocol::UDP && packet.destination_port().is_some_and(tunnel) {
+    let is_tunnel = |port| tunnels(world, way).any(|tunnel| tunnel == port);
+    if packet.protocol() == protocol::UDP && packet.destination_port().is_some_and(is_tunnel) {
         return None;
     }
     let stream = [protocol::TCP, protocol::SCTP].contains(&packet.protocol());
@@ -148,6 +134,13 @@ pub(super) fn lost(world: &World, way: &Way, packet: &Packet, request: &Trace) -
         }
     }
     None
+}
+
+/// UDP ports of tunnels on a way, which nobody answers.
+fn tunnels(world: &World, way: &Way) -> impl Iterator<Item = u16> {
+    let settings = world.calico.state().settings(&way.node);
+    let own = [settings.vxlan_port.value, settings.wireguard_port.value, settings.wireguard_port_v6.value];
+    own.into_iter().chain(TUNNELS)
 }
 
 fn is_raw(step: &Step) -> bool {

@@ -117,15 +117,16 @@ impl<'d> Judge<'d> {
     ///
     /// A change is none: see [`ChangeError`].
     pub fn decide(&self, changes: &[Change]) -> Result<Judgement, ChangeError> {
-        if let [change] = changes
-            && let Some(judgement) = self.glance(change)
-        {
-            return Ok(judgement);
-        }
-        self.decide_at_length(changes)
+        self.seen(changes).map_or_else(|| self.decide_at_length(changes), Ok)
     }
 
-    /// The same, from the state after the changes, whatever a [`glance`](Self::glance) at them tells.
+    /// What a glance at changes tells.
+    fn seen(&self, changes: &[Change]) -> Option<Judgement> {
+        let [change] = changes else { return None };
+        self.glance(change)
+    }
+
+    /// The same as [`decide`](Self::decide), from the state after the changes, whatever a [`glance`](Self::glance) at them tells.
     ///
     /// # Errors
     ///
@@ -168,9 +169,7 @@ impl<'d> Judge<'d> {
 
     /// Judges changes, and looks for a repair if they need one.
     fn repaired(&self, changes: &[Change]) -> Result<Judgement, ChangeError> {
-        if let [change] = changes
-            && let Some(judgement) = self.glance(change)
-        {
+        if let Some(judgement) = self.seen(changes) {
             return Ok(judgement);
         }
         let outcome = self.outcome(changes)?;

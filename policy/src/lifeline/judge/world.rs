@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
-use super::answers::{self, Lost};
+use super::answers::{Lost, lost, unanswered};
 use crate::calico::compile::Assumptions as CalicoAssumptions;
 use crate::calico::engine::Engine as Calico;
 use crate::calico::question::{Path as CalicoPath, Question as CalicoQuestion};
@@ -42,18 +42,17 @@ pub(in crate::lifeline) struct World {
 impl World {
     pub(in crate::lifeline) fn new(snapshot: &Snapshot, assumptions: &Assumptions) -> Self {
         let (version, stated) = (assumptions.cilium_version, &assumptions.cilium_settings);
-        Self {
-            snapshot: snapshot.clone(),
-            calico: Calico::new(snapshot, &assumptions.calico),
-            cilium: Cilium::new(snapshot, Options { version, stated, ..Options::default() }),
-            answers: OnceLock::new(),
-        }
+        let cilium = Cilium::new(snapshot, Options { version, stated, ..Options::default() });
+        Self::of(snapshot, Calico::new(snapshot, &assumptions.calico), cilium)
+    }
+
+    fn of(snapshot: &Snapshot, calico: Calico, cilium: Cilium) -> Self {
+        Self { snapshot: snapshot.clone(), calico, cilium, answers: OnceLock::new() }
     }
 
     /// Another state, which should have most in common with this one.
     pub(in crate::lifeline) fn with(&self, snapshot: &Snapshot) -> Self {
-        let (calico, cilium) = (self.calico.with(snapshot), self.cilium.with(snapshot));
-        Self { snapshot: snapshot.clone(), calico, cilium, answers: OnceLock::new() }
+        Self::of(snapshot, self.calico.with(snapshot), self.cilium.with(snapshot))
     }
 
     /// The state after changes to objects of the given keys. A CNI that reads none of them stays as it is.
@@ -65,7 +64,7 @@ impl World {
         } else {
             self.cilium.with(snapshot)
         };
-        Self { snapshot: snapshot.clone(), calico, cilium, answers: OnceLock::new() }
+        Self::of(snapshot, calico, cilium)
     }
 
     /// The same cluster with nothing that closes its hosts: what does not pass there, no host policy is to blame for.
@@ -76,8 +75,7 @@ impl World {
         let mut stated = assumptions.cilium_settings.clone();
         stated.insert("enable-host-firewall".to_owned(), "false".to_owned());
         let options = Options { version: assumptions.cilium_version, stated: &stated, ..Options::default() };
-        let (calico, cilium) = (self.calico.with(&open), Cilium::new(&open, options));
-        Self { snapshot: open, calico, cilium, answers: OnceLock::new() }
+        Self::of(&open, self.calico.with(&open), Cilium::new(&open, options))
     }
 
     /// What Calico lets by on a way, and the answers to it too.
@@ -86,14 +84,14 @@ impl World {
         if !self.looks_at_answers() {
             return Ok(passes);
         }
-        match answers::unanswered(self, way)? {
+        match unanswered(self, way)? {
             Some(lost) => passes.difference(&passes.space().hold(&lost)?),
             None => Ok(passes),
         }
     }
 
     fn looks_at_answers(&self) -> bool {
-        *self.answers.get_or_init(|| answers::matter(self))
+        *self.answers.get_or_init(|| self.calico.state().has_untracked())
     }
 
     /// Whether Cilium's host firewall is on.
@@ -211,7 +209,7 @@ impl Traced {
 pub(in crate::lifeline) fn trace(world: &World, way: &Way, packet: &Packet) -> Vec<Traced> {
     let calico = calico_trace::trace(world.calico.state(), &way.question(), packet);
     let followed = calico.verdict.passes() && world.looks_at_answers();
-    let lost = followed.then(|| answers::lost(world, way, packet, &calico)).flatten();
+    let lost = followed.then(|| lost(world, way, packet, &calico)).flatten();
     let lost = lost.map(|lost| Traced::Lost(Box::new(lost)));
     let calico = Traced::Calico(calico);
     let cilium = way.cilium_question().map(|question| {

@@ -13,16 +13,14 @@ const MOST_FIELDS: usize = 8;
 /// change lacks. Others are taken as they are written, and what they lose by that is said.
 pub(super) fn applied(state: &Snapshot, changes: Vec<Change>, merge: bool) -> (Vec<Change>, Vec<String>) {
     let mut taken = Vec::new();
-    let changes = changes.into_iter().map(|change| match change {
-        Change::Put(manifest) => Change::Put(put(state, manifest, merge, &mut taken)),
-        deletion @ Change::Delete(_) => deletion,
+    let changes = changes.into_iter().map(|change| match (change.replaced(state), change) {
+        (Some(old), Change::Put(manifest)) => Change::Put(put(old, manifest, merge, &mut taken)),
+        (_, change) => change,
     });
     (changes.collect(), taken)
 }
 
-fn put(state: &Snapshot, manifest: Manifest, merge: bool, taken: &mut Vec<String>) -> Manifest {
-    let change = Change::Put(manifest.clone());
-    let Some(old) = change.replaced(state) else { return manifest };
+fn put(old: &Manifest, manifest: Manifest, merge: bool, taken: &mut Vec<String>) -> Manifest {
     // Calico keeps metadata of its API elsewhere in what it stores.
     let same = old.key.group == manifest.key.group;
     let last = last_applied(&old.value).filter(|_| same && has_whole_lists(&manifest));

@@ -62,7 +62,7 @@ pub struct Args {
         long,
         value_name = "DURATION",
         default_value = "8760h",
-        value_parser = |text: &str| duration(text, Lifetimes::LEAST_AUTHORITY),
+        value_parser = at_least(Lifetimes::LEAST_AUTHORITY),
         help_heading = "Certificates"
     )]
     pub authority_lifetime: Duration,
@@ -71,7 +71,7 @@ pub struct Args {
         long,
         value_name = "DURATION",
         default_value = "168h",
-        value_parser = |text: &str| duration(text, Lifetimes::LEAST_LEAF),
+        value_parser = at_least(Lifetimes::LEAST_LEAF),
         help_heading = "Certificates"
     )]
     pub certificate_lifetime: Duration,
@@ -100,12 +100,14 @@ pub enum Certificates {
     Files,
 }
 
-/// A duration such as `168h`, `90m` or `1h 30m`, as the field writes them.
-fn duration(text: &str, least: Duration) -> Result<Duration, String> {
-    let signed: SignedDuration =
-        text.parse().map_err(|error| format!("{error}; write hours, minutes and seconds: 168h"))?;
-    let duration = Duration::try_from(signed).map_err(|_| "it must not be negative".to_owned())?;
-    if duration < least { Err(format!("it must be at least {}s", least.as_secs())) } else { Ok(duration) }
+/// Reads a duration such as `168h`, `90m` or `1h 30m`, as the field writes them.
+fn at_least(least: Duration) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| {
+        let signed: SignedDuration =
+            text.parse().map_err(|error| format!("{error}; write hours, minutes and seconds: 168h"))?;
+        let duration = Duration::try_from(signed).map_err(|_| "it must not be negative".to_owned())?;
+        if duration < least { Err(format!("it must be at least {}s", least.as_secs())) } else { Ok(duration) }
+    }
 }
 
 /// How logs are written.

@@ -182,14 +182,19 @@ mod tests {
         place.entry.evict.is_cancelled()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_longest_idle_makes_room_and_nobody_at_work_does() {
-        let connections = Connections::new(3, 3);
-        let mut places = Vec::new();
+    /// A full table, its places taken a second apart.
+    async fn full() -> (Connections, Vec<Place>) {
+        let (connections, mut places) = (Connections::new(3, 3), Vec::new());
         for _ in 0..3 {
             places.push(connections.take(A).expect("room"));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
+        (connections, places)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_idle_makes_room_and_nobody_at_work_does() {
+        let (connections, mut places) = full().await;
         places[0].progress().set(Phase::Busy);
         let fourth = connections.take(B).expect("made room");
         assert_eq!(places.iter().map(is_evicted).collect::<Vec<_>>(), [false, true, false]);
@@ -207,12 +212,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_was_answered_stays_longer() {
-        let connections = Connections::new(3, 3);
-        let mut places = Vec::new();
-        for _ in 0..3 {
-            places.push(connections.take(A).expect("room"));
-            tokio::time::advance(Duration::from_secs(1)).await;
-        }
+        let (connections, places) = full().await;
         places[0].progress().answered(true);
         places[1].progress().answered(false);
         tokio::time::advance(Duration::from_secs(1)).await;

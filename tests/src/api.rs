@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use kube::api::{Api as Objects, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -17,18 +18,8 @@ use crate::{Error, Result};
 
 /// One user of one API server.
 pub struct Api {
-    /// There until it is dropped.
-    runtime: Option<Runtime>,
+    runtime: &'static Runtime,
     client: Client,
-}
-
-impl Drop for Api {
-    fn drop(&mut self) {
-        // Otherwise nobody could drop it who runs in a runtime himself.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
 }
 
 /// The objects of manifests, lists opened.
@@ -49,13 +40,13 @@ impl Api {
     /// # Errors
     /// When the file is none.
     pub fn new(kubeconfig: &Path) -> Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build().doing(|| "start a runtime".to_owned())?;
+        let runtime = runtime()?;
         let client = runtime.block_on(async {
             let file = Kubeconfig::read_from(kubeconfig).map_err(answer)?;
             let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(answer)?;
             Client::try_from(config).map_err(answer)
         })?;
-        Ok(Self { runtime: Some(runtime), client })
+        Ok(Self { runtime, client })
     }
 
     /// Creates objects, in their order.
@@ -111,8 +102,7 @@ impl Api {
         objects: &[Value],
         act: &impl AsyncFn(Objects<DynamicObject>, String, &Value) -> Result<()>,
     ) -> Result<()> {
-        let runtime = self.runtime.as_ref().expect("only dropping takes it away");
-        runtime.block_on(async {
+        self.runtime.block_on(async {
             let mut known = Known::new();
             for object in objects {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -145,6 +135,17 @@ impl fmt::Debug for Api {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Api").finish_non_exhaustive()
     }
+}
+
+/// That of all clients: one that ended with its client could not be dropped by those who run in another.
+fn runtime() -> Result<&'static Runtime> {
+    static SHARED: OnceLock<Runtime> = OnceLock::new();
+    if let Some(runtime) = SHARED.get() {
+        return Ok(runtime);
+    }
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.doing(|| "start a runtime".to_owned())?;
+    Ok(SHARED.get_or_init(|| runtime))
 }
 
 fn about(name: &str, error: &kube::Error) -> Error {

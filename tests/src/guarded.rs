@@ -180,18 +180,12 @@ impl Replica {
         self.server.log_end()
     }
 
-    /// The memory that it holds, in MiB, and the most that it held.
+    /// The [`memory`] that it holds.
     ///
     /// # Errors
     /// When it has ended.
     pub fn memory(&self) -> Result<[u64; 2]> {
-        let path = format!("/proc/{}/status", self.id());
-        let status = std::fs::read_to_string(&path).doing(|| format!("read {path}"))?;
-        let of = |name: &str| {
-            let kib = status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?;
-            kib.parse::<u64>().ok().map(|kib| kib / 1024)
-        };
-        Ok(["VmRSS:", "VmHWM:"].map(|name| of(name).unwrap_or_default()))
+        memory(self.id())
     }
 
     /// The process id.
@@ -199,6 +193,20 @@ impl Replica {
     pub fn id(&self) -> u32 {
         self.server.id()
     }
+}
+
+/// The memory that a process holds, in MiB, and the most that it held.
+///
+/// # Errors
+/// When it has ended.
+pub fn memory(process: u32) -> Result<[u64; 2]> {
+    let path = format!("/proc/{process}/status");
+    let status = std::fs::read_to_string(&path).doing(|| format!("read {path}"))?;
+    let of = |name: &str| {
+        let kib = status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?;
+        kib.parse::<u64>().ok().map(|kib| kib / 1024)
+    };
+    Ok(["VmRSS:", "VmHWM:"].map(|name| of(name).unwrap_or_default()))
 }
 
 /// Status and body of a plain HTTP answer.

@@ -1,8 +1,9 @@
 //! The two ways to have a change reviewed: to make it, and to ask as the API server asks.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
@@ -11,13 +12,40 @@ use kube::core::GroupVersionKind;
 use kube::{Client, Config};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
+use tests::guarded::{Guarded, Replica};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tokio_rustls::TlsConnector;
 use webhook::certificates::CONFIGURATION;
 
 use crate::Outcome;
 
 /// How often what is published is looked at.
 const NOTICED: Duration = Duration::from_secs(5);
+/// How long changes may be refused at the beginning, or after a fault.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Starts a replica on a port, with arguments of its own, its clock so many seconds ahead.
+pub(crate) async fn replica(guarded: &Arc<Guarded>, port: u16, args: &[&str], clock: i64) -> Outcome<Replica> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_webhook-under-test"));
+    command.args(args).env("LIFELINE_CLOCK_AHEAD", clock.to_string());
+    let guarded = Arc::clone(guarded);
+    Ok(spawn_blocking(move || guarded.start_on(command, port)).await??)
+}
+
+/// How long it takes until changes are let in, of those that have to be judged.
+pub(crate) async fn let_in(client: &Client) -> Outcome<Duration> {
+    let start = Instant::now();
+    loop {
+        match through(client.clone(), 1).await {
+            Ok(()) => return Ok(start.elapsed()),
+            Err(reason) if start.elapsed() > PATIENCE => return Err(reason.into()),
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
 
 /// A client of the API server.
 pub(crate) async fn client(kubeconfig: &Path) -> Outcome<Client> {
@@ -56,33 +84,47 @@ pub(crate) async fn through(client: Client, number: usize) -> Result<(), String>
 
 /// Asks the webhook itself, and trusts what is published in its configuration, as an API server does.
 #[derive(Clone)]
-pub(crate) struct Direct(Arc<Mutex<Client>>);
+pub(crate) struct Direct(Arc<Mutex<Trusting>>);
+
+/// A client of whoever has a certificate of one of the authorities in a bundle.
+struct Trusting {
+    client: Client,
+    bundle: Vec<u8>,
+}
 
 impl Direct {
     /// Follows what is published until the process ends.
     pub(crate) async fn start(cluster: Client, port: u16) -> Outcome<Self> {
         let configurations: Api<ValidatingWebhookConfiguration> = Api::all(cluster);
-        let mut known = published(&configurations).await?;
-        let direct = Self(Arc::new(Mutex::new(trusting(&known, port)?)));
+        let trusting = Trusting::new(published(&configurations).await?, port)?;
+        let direct = Self(Arc::new(Mutex::new(trusting)));
         let own = direct.clone();
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(NOTICED).await;
+                sleep(NOTICED).await;
                 // Without an API server nothing is published anew.
                 let Ok(bundle) = published(&configurations).await else { continue };
-                if bundle != known
-                    && let Ok(client) = trusting(&bundle, port)
+                if bundle != own.lock().bundle
+                    && let Ok(trusting) = Trusting::new(bundle, port)
                 {
-                    *own.0.lock().unwrap_or_else(PoisonError::into_inner) = client;
-                    known = bundle;
+                    *own.lock() = trusting;
                 }
             }
         });
         Ok(direct)
     }
 
+    fn lock(&self) -> MutexGuard<'_, Trusting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What connects as this one does.
+    pub(crate) fn connector(&self) -> Outcome<TlsConnector> {
+        connector(&self.lock().bundle)
+    }
+
     pub(crate) fn ask(&self, number: usize) -> impl Future<Output = Result<(), String>> + Send + 'static {
-        let client = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let client = self.lock().client.clone();
         async move {
             let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
                 "uid": number.to_string(), "operation": "CREATE", "name": format!("load-{number}"), "dryRun": true,
@@ -102,11 +144,26 @@ async fn published(configurations: &Api<ValidatingWebhookConfiguration>) -> Outc
     Ok(bundle.ok_or("no caBundle")?.0)
 }
 
-fn trusting(bundle: &[u8], port: u16) -> Outcome<Client> {
-    let mut config = Config::new(format!("https://127.0.0.1:{port}").parse()?);
-    let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bundle).collect();
-    // What is not answered counts.
-    config.default_retry = false;
-    config.root_cert = Some(roots?.into_iter().map(|root| root.to_vec()).collect());
-    Ok(Client::try_from(config)?)
+impl Trusting {
+    fn new(bundle: Vec<u8>, port: u16) -> Outcome<Self> {
+        let mut config = Config::new(format!("https://127.0.0.1:{port}").parse()?);
+        // What is not answered counts.
+        config.default_retry = false;
+        config.root_cert = Some(roots(&bundle)?.into_iter().map(|root| root.to_vec()).collect());
+        Ok(Self { client: Client::try_from(config)?, bundle })
+    }
+}
+
+/// What connects to whoever has a certificate of one of the authorities in a bundle.
+pub(crate) fn connector(bundle: &[u8]) -> Outcome<TlsConnector> {
+    let mut all = RootCertStore::empty();
+    for root in roots(bundle)? {
+        all.add(root)?;
+    }
+    let config = ClientConfig::builder().with_root_certificates(all).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn roots(bundle: &[u8]) -> Outcome<Vec<CertificateDer<'static>>> {
+    Ok(CertificateDer::pem_slice_iter(bundle).collect::<Result<_, _>>()?)
 }

@@ -1,6 +1,5 @@
 //! A webhook in a cluster of many nodes: when it is ready, what it holds, what it adds to a change.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,11 +10,10 @@ use serde_json::{Value, json};
 use tests::guarded::{Guarded, UNREVIEWED};
 use tokio::task::spawn_blocking;
 
-use crate::Outcome;
-use crate::asker::{client, through};
+use crate::asker::{self, client, through};
 use crate::load::{self, Load};
+use crate::{CONFIG, Outcome};
 
-const CONFIG: &str = include_str!("../../../docs/try/lifeline.yaml");
 const NODES: usize = 1000;
 const POLICIES: usize = 10;
 /// Changes in each round, and rounds, in turn past the webhook and by it.
@@ -33,21 +31,11 @@ pub(crate) async fn run() -> Outcome {
         let kubeconfig = |user: &str| guarded.cluster().kubeconfig(user, &["system:masters"]);
         let (past, by) = (client(&kubeconfig(UNREVIEWED)?).await?, client(&kubeconfig("reviewed")?).await?);
         fill(&past, pods).await?;
-        let (starter, start) = (Arc::clone(&guarded), Instant::now());
-        let replica = spawn_blocking(move || {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_webhook-under-test"));
-            command.arg("--grace=0");
-            let port = starter.port();
-            starter.start_on(command, port)
-        });
-        let replica = replica.await??;
+        let start = Instant::now();
+        let replica = asker::replica(&guarded, guarded.port(), &["--grace=0"], 0).await?;
         let ready = start.elapsed().as_secs_f64();
         // The API server hears of its certificate a little later.
-        while through(by.clone(), 1).await.is_err() {
-            if start.elapsed().as_secs() > 60 {
-                return Err(through(by, 1).await.err().unwrap_or_default().into());
-            }
-        }
+        asker::let_in(&by).await?;
         let (mut without, mut with) = (Load::default(), Load::default());
         for round in 0..ROUNDS {
             let first = round * CHANGES;

@@ -12,13 +12,11 @@ use tests::ports;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::Outcome;
 use crate::asker::{self, Direct};
 use crate::front::Front;
-use crate::hostile;
 use crate::load::{self, Load};
+use crate::{CONFIG, Outcome, hostile};
 
-const CONFIG: &str = include_str!("../../../docs/try/lifeline.yaml");
 /// Reviews each way.
 const A_SECOND: u32 = 100;
 const REPLICAS: usize = 2;
@@ -54,7 +52,7 @@ impl Fleet {
         let fleet = Self { guarded, front, replicas, args, client, direct };
         fleet.watch();
         // The API server learns of the webhook a little later.
-        fleet.back().await?;
+        asker::let_in(&fleet.client).await?;
         Ok(fleet)
     }
 
@@ -139,7 +137,7 @@ impl Fleet {
 
     async fn besiege(&self) -> Outcome<String> {
         let ports: Vec<u16> = self.lock().iter().map(Replica::port).collect();
-        hostile::besiege(&ports, Instant::now() + Duration::from_secs(30)).await
+        hostile::besiege(&ports, &self.direct.connector()?, Instant::now() + Duration::from_secs(30)).await
     }
 
     async fn without(&self, part: &'static str) -> Outcome<String> {
@@ -149,20 +147,8 @@ impl Fleet {
             _ => guarded.cluster().without_apiserver(AWAY),
         });
         away.await??;
-        let seconds = self.back().await?.as_secs_f64();
+        let seconds = asker::let_in(&self.client).await?.as_secs_f64();
         Ok(format!("{} s away, reviews again {seconds:.1} s after it was ready", AWAY.as_secs()))
-    }
-
-    /// How long it takes until changes are let in, of those that have to be judged.
-    async fn back(&self) -> Outcome<Duration> {
-        let start = Instant::now();
-        loop {
-            match asker::through(self.client.clone(), 1).await {
-                Ok(()) => return Ok(start.elapsed()),
-                Err(reason) if start.elapsed() > Duration::from_secs(90) => return Err(reason.into()),
-                Err(_) => sleep(Duration::from_millis(50)).await,
-            }
-        }
     }
 
     /// What became of the certificates so far.
@@ -195,13 +181,7 @@ async fn add(
     args: &'static [&'static str],
     clock: i64,
 ) -> Outcome {
-    let guarded = Arc::clone(guarded);
-    let replica = spawn_blocking(move || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_webhook-under-test"));
-        command.arg("--grace=2").args(args).env("LIFELINE_CLOCK_AHEAD", clock.to_string());
-        guarded.start_on(command, ports::free()?)
-    });
-    let replica = replica.await??;
+    let replica = asker::replica(guarded, ports::free()?, &[&["--grace=2"], args].concat(), clock).await?;
     replicas.lock().unwrap_or_else(PoisonError::into_inner).push(replica);
     Ok(())
 }

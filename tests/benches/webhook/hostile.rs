@@ -14,7 +14,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::Outcome;
-use crate::trust::anybody;
 
 /// Bytes of a body that is too large.
 const LARGE: usize = 8 << 20;
@@ -23,16 +22,17 @@ const NESTED: usize = 1_000_000;
 const HELD: usize = 500;
 
 /// Does all of it to every port at a time until the end, and says how often each was done.
-pub(crate) async fn besiege(ports: &[u16], end: Instant) -> Outcome<String> {
+pub(crate) async fn besiege(ports: &[u16], trusting: &TlsConnector, end: Instant) -> Outcome<String> {
     let mut parties = JoinSet::new();
     for &port in ports {
         for party in [Party::Silent, Party::HalfHeader, Party::Large, Party::Nested, Party::Doubting] {
+            let trusting = trusting.clone();
             parties.spawn(async move {
                 let mut times = 0_u32;
                 let mut held = Vec::new();
                 while Instant::now() < end {
                     // That it is turned away is what should happen.
-                    if let Ok(stream) = party.act(port).await {
+                    if let Ok(stream) = party.act(port, &trusting).await {
                         times += 1;
                         held.extend(stream);
                     }
@@ -88,7 +88,7 @@ impl Party {
     }
 
     /// A connection that is kept, if there is one.
-    async fn act(self, port: u16) -> Outcome<Option<Kept>> {
+    async fn act(self, port: u16, trusting: &TlsConnector) -> Outcome<Option<Kept>> {
         let header = |length: usize| {
             format!(
                 "POST /validate?timeout=10s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
@@ -101,19 +101,19 @@ impl Party {
                 return Ok(Some(Box::new(stream)));
             }
             Self::HalfHeader => {
-                let mut stream = trusting(port).await?;
+                let mut stream = connect(port, trusting).await?;
                 stream.write_all(b"POST /validate HTTP/1.1\r\nhost: ").await?;
                 stream.flush().await?;
                 return Ok(Some(Box::new(stream)));
             }
             Self::Large => {
-                let mut stream = trusting(port).await?;
+                let mut stream = connect(port, trusting).await?;
                 stream.write_all(header(LARGE).as_bytes()).await?;
                 // Answered, and closed, before the end of it.
                 let _ = stream.write_all(&vec![b' '; LARGE]).await;
             }
             Self::Nested => {
-                let mut stream = trusting(port).await?;
+                let mut stream = connect(port, trusting).await?;
                 stream.write_all(header(NESTED).as_bytes()).await?;
                 stream.write_all(&vec![b'['; NESTED]).await?;
                 let _ = stream.read(&mut [0; 256]).await?;
@@ -121,8 +121,7 @@ impl Party {
             Self::Doubting => {
                 let config = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
                 let doubting = TlsConnector::from(Arc::new(config.with_no_client_auth()));
-                let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-                if doubting.connect(ServerName::try_from("localhost")?, stream).await.is_ok() {
+                if connect(port, &doubting).await.is_ok() {
                     return Err("a certificate that nobody vouches for was believed".into());
                 }
             }
@@ -134,7 +133,7 @@ impl Party {
 /// A connection that is not closed yet.
 type Kept = Box<dyn Any + Send>;
 
-async fn trusting(port: u16) -> Outcome<TlsStream<TcpStream>> {
+async fn connect(port: u16, connector: &TlsConnector) -> Outcome<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    Ok(TlsConnector::from(anybody()).connect(ServerName::try_from("localhost")?, stream).await?)
+    Ok(connector.connect(ServerName::try_from("localhost")?, stream).await?)
 }

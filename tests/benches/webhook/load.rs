@@ -23,6 +23,11 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// Of requests that were all answered.
+    pub(crate) fn of(latencies: Vec<Duration>, took: Duration) -> Self {
+        Self { asked: latencies.len(), latencies, took, ..Self::default() }
+    }
+
     /// Milliseconds in which so many of a hundred were answered.
     pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let mut sorted = self.latencies.clone();

@@ -14,7 +14,9 @@ mod front;
 mod hostile;
 mod load;
 mod speed;
-mod trust;
+
+/// What no object of these clusters tells.
+const CONFIG: &str = include_str!("../../../docs/try/lifeline.yaml");
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use policy::lifeline::config::Config;
 use policy::lifeline::judge::Assumptions;
 use policy::snapshot::Loader;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::ServerConfig;
+use rustls::pki_types::ServerName;
 use serde_json::json;
+use tests::guarded::memory;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -23,7 +23,8 @@ use webhook::server::{Limits, serve};
 use webhook::validate::{Change, Judge, router};
 use webhook::verdict::{Decision, State, verdict};
 
-use crate::Outcome;
+use crate::load::Load;
+use crate::{Outcome, asker};
 
 const NODES: usize = 1000;
 const CONNECTIONS: usize = 16;
@@ -51,7 +52,7 @@ pub(crate) async fn run() -> Outcome {
     for policies in [10, 100, 500] {
         let state = state(policies)?;
         let (floor, real) = (Target::start(Side(None)).await?, Target::start(Side(Some(state))).await?);
-        let (mut without, mut with) = (Round::default(), Round::default());
+        let (mut without, mut with) = (Load::default(), Load::default());
         for _ in 0..ROUNDS {
             without.add(floor.round().await?);
             with.add(real.round().await?);
@@ -59,7 +60,7 @@ pub(crate) async fn run() -> Outcome {
         let ratio = with.rate() / without.rate();
         let (a, b) = (without.rate(), with.rate());
         let large = real.large().await?.as_secs_f64() * 1e3;
-        let (p99, resident) = ([without.p99(), with.p99()], resident()?);
+        let (p99, [resident, _]) = ([&without, &with].map(|load| load.percentile(99)), memory(std::process::id())?);
         println!(
             "| {policies} | {a:.0} | {b:.0} | {ratio:.2} | {:.2} | {:.2} | {large:.1} | {resident} MiB |",
             p99[0], p99[1]
@@ -125,12 +126,7 @@ impl Target {
             CancellationToken::new(),
             stop.clone(),
         ));
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
-            roots.add(certificate?)?;
-        }
-        let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Ok(Self { address, connector: TlsConnector::from(Arc::new(client)), _stop: stop.drop_guard() })
+        Ok(Self { address, connector: asker::connector(bundle.as_bytes())?, _stop: stop.drop_guard() })
     }
 
     async fn connect(&self) -> Outcome<TlsStream<TcpStream>> {
@@ -150,7 +146,7 @@ impl Target {
         Ok(took[took.len() / 2])
     }
 
-    async fn round(&self) -> Outcome<Round> {
+    async fn round(&self) -> Outcome<Load> {
         let (start, mut tasks) = (Instant::now(), JoinSet::new());
         for connection in 0..CONNECTIONS {
             let mut stream = self.connect().await?;
@@ -168,15 +164,8 @@ impl Target {
         while let Some(answered) = tasks.join_next().await {
             latencies.extend(answered??);
         }
-        Ok(Round { reviews: latencies.len(), took: start.elapsed(), latencies })
+        Ok(Load::of(latencies, start.elapsed()))
     }
-}
-
-/// Memory of this process, in MiB.
-fn resident() -> Outcome<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? / 1024)
 }
 
 /// One review on a connection that stays, of an object with so many bytes that say nothing.
@@ -209,32 +198,5 @@ async fn ask(stream: &mut TlsStream<TcpStream>, number: usize, bytes: usize) -> 
             continue;
         }
         return if body.contains("\"allowed\":true") { Ok(()) } else { Err(format!("not let in: {text}").into()) };
-    }
-}
-
-#[derive(Default)]
-struct Round {
-    reviews: usize,
-    took: Duration,
-    latencies: Vec<Duration>,
-}
-
-impl Round {
-    fn add(&mut self, other: Self) {
-        self.reviews += other.reviews;
-        self.took += other.took;
-        self.latencies.extend(other.latencies);
-    }
-
-    /// Reviews a second.
-    fn rate(&self) -> f64 {
-        self.reviews as f64 / self.took.as_secs_f64()
-    }
-
-    /// Milliseconds in which 99 of 100 were answered.
-    fn p99(&self) -> f64 {
-        let mut sorted = self.latencies.clone();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() * 99 / 100).copied().unwrap_or_default().as_secs_f64() * 1e3
     }
 }

@@ -14,14 +14,13 @@ use kube::discovery::Discovery;
 use kube::{Client, Config, Error};
 use policy::object::{LAST_APPLIED, strip};
 use policy::snapshot::Key;
-use policy::snapshot::sources::{Namespaces, Resource, is_agent, reads, resources};
+use policy::snapshot::sources::{CALICO, Namespaces, Resource, STORED, is_agent, reads, resources};
 use serde_json::{Value, json};
 
 /// Objects of one answer of the API server.
 const PAGE: u32 = 500;
-/// Calico's objects as stored, and as its API server shows them.
-const STORED: &str = "crd.projectcalico.org";
-const SHOWN: &str = "projectcalico.org";
+/// Calico's objects as its API server shows them.
+const SHOWN: &str = CALICO[1];
 
 /// Which cluster, and as whom; what is left out comes from the kubeconfig as kubectl finds it, or from within the cluster.
 #[derive(Clone, Debug, Default)]

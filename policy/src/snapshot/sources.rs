@@ -31,8 +31,10 @@ pub enum Namespaces {
     OfAgents(&'static [&'static str]),
 }
 
-/// Calico's objects as stored, and as its API server or a cluster without one serves them.
-const CALICO: [&str; 2] = ["crd.projectcalico.org", "projectcalico.org"];
+/// The group of Calico's objects as they are stored.
+pub const STORED: &str = "crd.projectcalico.org";
+/// The groups of Calico's objects: as stored, and as its API server or a cluster without one serves them.
+pub const CALICO: [&str; 2] = [STORED, "projectcalico.org"];
 
 /// Every kind that a verdict reads. A cluster serves those of the CNI it has.
 pub fn resources() -> impl Iterator<Item = Resource> {

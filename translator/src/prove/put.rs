@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use policy::object::merge;
+use policy::snapshot::sources::STORED;
 use policy::snapshot::{Key, Manifest, Snapshot};
 use serde_json::Value;
 
@@ -27,7 +28,7 @@ pub(super) fn into<'m>(snapshot: &Snapshot, objects: impl IntoIterator<Item = &'
     for object in objects {
         let mut object = object.clone();
         // Both of Calico's groups are one store.
-        let stored = Key { group: "crd.projectcalico.org".to_owned(), ..object.key.clone() };
+        let stored = Key { group: STORED.to_owned(), ..object.key.clone() };
         if object.key.group == "projectcalico.org"
             && let Some(there) = all.get(&stored)
         {

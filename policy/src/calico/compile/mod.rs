@@ -30,6 +30,7 @@ use super::address;
 use super::settings::{self, Dataplane, Provenance, Settings, Sourced};
 use super::state::{Danger, Hazard, Refusal, Stage, State, Unknown};
 use super::version::Version;
+use crate::snapshot::sources::{CALICO, STORED};
 use crate::snapshot::{Key, Manifest, Snapshot};
 
 /// Facts that a snapshot may not tell.
@@ -118,7 +119,7 @@ impl<'s> Compiler<'s> {
     fn manifests(&mut self, kind: &str) -> Vec<Written<'s>> {
         let snapshot = self.snapshot;
         let mut objects: BTreeMap<(&str, Cow<'_, str>), Written<'s>> = BTreeMap::new();
-        for (group, raw) in [("crd.projectcalico.org", true), ("projectcalico.org", false)] {
+        for (group, raw) in CALICO.map(|group| (group, group == STORED)) {
             for manifest in snapshot.of(group, kind) {
                 let identity = (manifest.key.namespace.as_str(), self.stored_name(kind, &manifest.key.name));
                 if let Some((stored, true)) = objects.get(&identity)
@@ -254,10 +255,10 @@ impl<'s> Compiler<'s> {
                 }
             }
         }
-        for group in ["crd.projectcalico.org", "projectcalico.org"] {
+        for group in CALICO {
             for manifest in self.snapshot.of(group, "FelixConfiguration") {
                 for (path, reason) in settings::faults(&manifest.value) {
-                    if group == "projectcalico.org" {
+                    if group != STORED {
                         let (key, reason) = (manifest.key.clone(), reason.to_owned());
                         self.notes.refused.push(Refusal { key, stage: Stage::Api, path, reason });
                     }

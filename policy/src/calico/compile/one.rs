@@ -5,12 +5,11 @@ use std::sync::Arc;
 use super::policies::Placed;
 use super::{Memory, Parts, stored_name};
 use crate::calico::state::Policy;
+use crate::snapshot::sources::{CALICO, STORED};
 use crate::snapshot::{Key, Manifest};
 
 /// Objects that are policies enforced on hosts.
 const KIND: &str = "GlobalNetworkPolicy";
-/// The two groups that hold Calico's objects, and whether they are those that are stored.
-const GROUPS: [(&str, bool); 2] = [("crd.projectcalico.org", true), ("projectcalico.org", false)];
 
 /// A policy that is put in the place of another one. Either may be absent.
 pub(in crate::calico) struct Swap {
@@ -22,10 +21,11 @@ impl Parts {
     /// What an object put in or taken away does to the policies of the snapshot. `None` where it may do more than that, or
     /// where there is something to be said about the object besides.
     pub(in crate::calico) fn swap(&self, key: &Key, new: Option<&Manifest>, memory: &mut Memory) -> Option<Swap> {
-        let raw = GROUPS.iter().find(|(group, _)| *group == key.group).filter(|_| key.kind == KIND)?.1;
-        if !key.namespace.is_empty() || self.has_twin(key) {
+        let is_policy = CALICO.contains(&key.group.as_str()) && key.kind == KIND && key.namespace.is_empty();
+        if !is_policy || self.has_twin(key) {
             return None;
         }
+        let raw = key.group == STORED;
         let mut compiler = self.compiler(memory);
         let old = self.snapshot.objects.get(key).map(|manifest| compiler.policy_part(manifest, raw, false));
         if old.is_none() && new.is_none() {
@@ -51,7 +51,7 @@ impl Parts {
         let stored = stored_name(&key.kind, &key.name);
         let plain = key.name.strip_prefix("default.").unwrap_or(&key.name);
         let names = [key.name.as_str(), &*stored, plain];
-        GROUPS.iter().flat_map(|(group, _)| names.map(|name| (*group, name))).any(|(group, name)| {
+        CALICO.iter().flat_map(|group| names.map(|name| (*group, name))).any(|(group, name)| {
             let other = (group, name) != (key.group.as_str(), key.name.as_str());
             let twin = || Key { group: group.to_owned(), name: name.to_owned(), ..key.clone() };
             other && self.snapshot.objects.contains_key(&twin())

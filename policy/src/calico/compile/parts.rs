@@ -11,6 +11,7 @@ use super::{Assumptions, Compiler, Notes, hosts, policies, version};
 use crate::calico::settings::{self, Settings, Sourced, nodes_with_their_own};
 use crate::calico::state::{AddressSet, Endpoints, Hosts, Profile, State, Tier};
 use crate::calico::version::Version;
+use crate::snapshot::sources::CALICO;
 use crate::snapshot::{Cluster, Manifest, Snapshot};
 
 /// Sets with which a memory is still worth keeping.
@@ -247,8 +248,7 @@ impl Same<'_> {
     /// Whether the objects of some kinds are the same, in both groups.
     fn kinds(&self, kinds: &[&str]) -> bool {
         let Some(before) = self.before else { return false };
-        let groups = ["crd.projectcalico.org", "projectcalico.org"];
-        groups
+        CALICO
             .iter()
             .flat_map(|group| kinds.iter().map(move |kind| (group, kind)))
             .all(|(group, kind)| before.snapshot.objects.shares(&self.snapshot.objects, group, kind))

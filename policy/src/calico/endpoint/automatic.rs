@@ -12,6 +12,7 @@ use crate::calico::api::{AutoHostEndpointConfig, HostEndpointTemplate, KubeContr
 use crate::calico::selector::Selector;
 use crate::calico::state::{HostEndpoint, Interfaces, Unknown};
 use crate::object::{self, Object};
+use crate::snapshot::sources::CALICO;
 use crate::snapshot::{Key, Node, Snapshot};
 
 /// Annotations that hold the node's BGP addresses, and a tunnel address as it was once noted. ExternalIP is never among the
@@ -50,8 +51,7 @@ pub(in crate::calico) fn automatic(snapshot: &Snapshot, present: &[HostEndpoint]
 }
 
 fn config(snapshot: &Snapshot, unknown: &mut Vec<Unknown>) -> Option<(Key, AutoHostEndpointConfig)> {
-    let groups = ["crd.projectcalico.org", "projectcalico.org"].into_iter();
-    let mut objects = groups.flat_map(|group| snapshot.of(group, "KubeControllersConfiguration"));
+    let mut objects = CALICO.into_iter().flat_map(|group| snapshot.of(group, "KubeControllersConfiguration"));
     let manifest = objects.find(|manifest| manifest.key.name == "default")?;
     match object::parse::<Object<KubeControllersConfigurationSpec>>(&manifest.value) {
         Ok(parsed) => {

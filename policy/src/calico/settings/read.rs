@@ -8,6 +8,7 @@ use super::{Dataplane, INBOUND, OUTBOUND, Pattern, Provenance, Settings, Sourced
 use crate::calico::address;
 use crate::calico::version::Version;
 use crate::snapshot::Snapshot;
+use crate::snapshot::sources::CALICO;
 
 /// Interfaces that eBPF programs are attached to (projectcalico/calico:felix/config/config_params.go).
 const BPF_DATA_INTERFACES: &str = "^((en|wl|ww|sl|ib)[Popsx].*|(eth|wlan|wwan|bond).*)";
@@ -271,8 +272,7 @@ struct Pools {
 impl Pools {
     fn of(snapshot: &Snapshot) -> Self {
         let mut pools = Self { ipip: false, vxlan: false, vxlan_v6: false };
-        let all = ["crd.projectcalico.org", "projectcalico.org"].into_iter();
-        for manifest in all.flat_map(|group| snapshot.of(group, "IPPool")) {
+        for manifest in CALICO.into_iter().flat_map(|group| snapshot.of(group, "IPPool")) {
             let field = |name: &str| manifest.value.pointer("/spec")?.get(name)?.as_str();
             let on = |name: &str| field(name).is_some_and(|mode| !mode.is_empty() && mode != "Never");
             let v6 = field("cidr").is_some_and(|cidr| cidr.contains(':'));

@@ -3,12 +3,11 @@
 use serde_json::Value;
 
 use super::{Provenance, faults, place};
+use crate::snapshot::sources::{CALICO, STORED};
 use crate::snapshot::{Key, Manifest, Snapshot};
 
 /// Name of Felix's container, in the DaemonSets of Calico and of Canal alike.
 pub(crate) const CONTAINER: &str = "calico-node";
-/// Groups of Calico's objects, the stored form first.
-const GROUPS: [&str; 2] = ["crd.projectcalico.org", "projectcalico.org"];
 
 /// The sources of one node's settings, strongest first.
 pub(in crate::calico) struct Sources<'s> {
@@ -83,7 +82,7 @@ impl<'s> Sources<'s> {
 
 /// Nodes that have a FelixConfiguration of their own.
 pub(crate) fn nodes_with_their_own(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
-    GROUPS
+    CALICO
         .into_iter()
         .flat_map(|group| snapshot.of(group, "FelixConfiguration"))
         .filter_map(|manifest| manifest.key.name.strip_prefix("node."))
@@ -98,7 +97,7 @@ pub(crate) fn agent(snapshot: &Snapshot) -> Option<&crate::snapshot::Container> 
 
 /// A FelixConfiguration. What is stored (`crd.projectcalico.org`) is what Felix reads where both groups hold it.
 fn configuration<'s>(snapshot: &'s Snapshot, name: &str) -> Option<&'s Manifest> {
-    GROUPS.into_iter().find_map(|group| {
+    CALICO.into_iter().find_map(|group| {
         let key = Key {
             group: group.to_owned(),
             kind: "FelixConfiguration".to_owned(),
@@ -106,6 +105,6 @@ fn configuration<'s>(snapshot: &'s Snapshot, name: &str) -> Option<&'s Manifest>
             name: name.to_owned(),
         };
         let manifest = snapshot.objects.get(&key).map(AsRef::as_ref);
-        manifest.filter(|manifest| group == GROUPS[0] || faults(&manifest.value).is_empty())
+        manifest.filter(|manifest| group == STORED || faults(&manifest.value).is_empty())
     })
 }

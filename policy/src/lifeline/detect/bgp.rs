@@ -15,10 +15,10 @@ use crate::calico::settings;
 use crate::lifeline::model::{Origin, Party, Traffic};
 use crate::object::LabelSelector;
 use crate::snapshot::Manifest;
+use crate::snapshot::sources::CALICO;
 
 /// The port of RFC 4271, which all take where nothing else is set.
 const PORT: u16 = 179;
-const CALICO: [&str; 2] = ["crd.projectcalico.org", "projectcalico.org"];
 
 pub(super) fn bgp(facts: &Facts<'_>, find: &mut Find) {
     if let Some(told) = calico_speaks(facts, find) {

@@ -22,6 +22,7 @@ use self::facts::Facts;
 use super::catalogue;
 use super::config::{self, Config};
 use super::model::{Flow, Lifeline, Origin, Party, Severity, Traffic};
+use crate::snapshot::sources::CALICO;
 use crate::snapshot::{Key, Snapshot};
 
 /// The lifelines of a cluster.
@@ -118,8 +119,8 @@ fn reads_kind(group: &str, kind: &str) -> bool {
         "StagedNetworkPolicy",
         "Tier",
     ];
-    let groups = ["cilium.io", "crd.projectcalico.org", "projectcalico.org"];
-    !(groups.contains(&group) && UNREAD.contains(&kind))
+    let of_policies = group == "cilium.io" || CALICO.contains(&group);
+    !(of_policies && UNREAD.contains(&kind))
 }
 
 type Detector = fn(&Facts<'_>, &mut Find);

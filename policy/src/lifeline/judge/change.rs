@@ -3,11 +3,8 @@
 use std::fmt;
 
 use crate::calico::compile::stored_name;
-use crate::snapshot::sources::{Resource, resources};
+use crate::snapshot::sources::{CALICO, Resource, STORED, resources};
 use crate::snapshot::{Key, LoadError, Manifest, Snapshot};
-
-/// The two groups that hold Calico's objects: what users write, and what is stored.
-const CALICO: [&str; 2] = ["projectcalico.org", "crd.projectcalico.org"];
 
 /// One object created, replaced or deleted.
 #[derive(Clone, Debug)]
@@ -93,8 +90,8 @@ fn without_kind(state: &Snapshot, definition: &str) -> Snapshot {
     let Some((plural, group)) = definition.split_once('.') else { return next };
     for Resource { kind, .. } in resources().filter(|it| (it.plural, it.group) == (plural, group)) {
         // What Calico's API shows is stored in the other group; where that is not in the state, this stands for it.
-        let is_view = group == CALICO[1] && state.of(group, kind).next().is_none();
-        next.retain(if is_view { CALICO[0] } else { group }, kind, |_, _| false);
+        let is_view = group == STORED && state.of(group, kind).next().is_none();
+        next.retain(if is_view { CALICO[1] } else { group }, kind, |_, _| false);
     }
     next
 }

@@ -16,6 +16,7 @@ use crate::cilium::compile as cilium;
 use crate::cilium::settings::Origin;
 use crate::lifeline::detect::Missing;
 use crate::lifeline::model::Severity;
+use crate::snapshot::sources::STORED;
 
 /// Why nothing can be proved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -112,9 +113,7 @@ pub(super) fn stops(world: &World) -> BTreeSet<Stop> {
     for danger in state.dangers.iter().filter(stopping) {
         add(Cni::Calico, danger.key.to_string(), &danger.path, danger.effect.clone());
     }
-    let raw = |refusal: &&calico::Refusal| {
-        refusal.key.group == "crd.projectcalico.org" && refusal.stage == calico::Stage::Decode
-    };
+    let raw = |refusal: &&calico::Refusal| refusal.key.group == STORED && refusal.stage == calico::Stage::Decode;
     for refusal in state.refused.iter().filter(raw) {
         let effect = format!(
             "{}; Felix can no longer read any object of this kind, and after a restart enforces none",

@@ -12,6 +12,7 @@ use super::world::World;
 use crate::calico::endpoint::TUNNELS;
 use crate::net::Family;
 use crate::packet::IpSet;
+use crate::snapshot::sources::CALICO;
 use crate::snapshot::{Node, Snapshot};
 
 /// A node that exists after the change.
@@ -166,8 +167,7 @@ fn every_address(snapshot: &Snapshot) -> BTreeSet<IpAddr> {
 
 /// Pods reach others behind the address of their node unless every IP pool says otherwise.
 fn masquerades(snapshot: &Snapshot) -> bool {
-    let groups = ["crd.projectcalico.org", "projectcalico.org"];
-    let mut pools = groups.iter().flat_map(|group| snapshot.of(group, "IPPool")).peekable();
+    let mut pools = CALICO.iter().flat_map(|group| snapshot.of(group, "IPPool")).peekable();
     let behind = |value: &serde_json::Value| value.pointer("/spec/natOutgoing").and_then(serde_json::Value::as_bool);
     pools.peek().is_none() || pools.any(|pool| behind(&pool.value) == Some(true))
 }

@@ -9,6 +9,7 @@ use crate::calico::state::{HostEndpoint, Interfaces as Of, State};
 use crate::net::Family;
 use crate::packet::IpSet;
 use crate::snapshot::Node;
+use crate::snapshot::sources::CALICO;
 
 /// Interfaces of one node.
 #[derive(Clone, Debug)]
@@ -155,8 +156,7 @@ fn tunnel(node: &Node, after: &World) -> Option<&'static str> {
 
 /// Whether every packet between pods of two nodes goes into the overlay.
 fn is_always(world: &World) -> bool {
-    let groups = ["crd.projectcalico.org", "projectcalico.org"];
-    let mut pools = groups.iter().flat_map(|group| world.snapshot.of(group, "IPPool")).peekable();
+    let mut pools = CALICO.iter().flat_map(|group| world.snapshot.of(group, "IPPool")).peekable();
     let mode =
         |value: &serde_json::Value, path: &str| value.pointer(path).and_then(|mode| mode.as_str()) == Some("Always");
     // Without pools the device is flannel's, which sends everything through it.

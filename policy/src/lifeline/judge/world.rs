@@ -16,6 +16,7 @@ use crate::cilium::question::{Layer, Path as CiliumPath, Question as CiliumQuest
 use crate::cilium::trace as cilium_trace;
 use crate::cilium::version::Version as CiliumVersion;
 use crate::packet::{Direction, Exhausted, Held, Packet};
+use crate::snapshot::sources::CALICO;
 use crate::snapshot::{Key, Snapshot};
 
 /// Facts that a snapshot may not tell.
@@ -106,7 +107,7 @@ impl World {
         Arc::ptr_eq(&now.cluster, &then.cluster)
             && self.calico.has_nodes_of(&before.calico)
             && shares("cilium.io", "CiliumNode")
-            && ["crd.projectcalico.org", "projectcalico.org"].iter().all(|group| shares(group, "IPPool"))
+            && CALICO.iter().all(|group| shares(group, "IPPool"))
     }
 }
 
@@ -153,13 +154,15 @@ pub(in crate::lifeline) type Answer = (Held, Option<Held>);
 pub(in crate::lifeline) struct Asker<'w> {
     pub(in crate::lifeline) world: &'w World,
     known: HashMap<Way, Answer>,
+    /// The class in Cilium of each node that was asked about.
+    nodes: HashMap<Arc<str>, CiliumClass>,
     /// What Cilium lets by between nodes of a class and others.
     classes: HashMap<(CiliumClass, Direction, CiliumPlace), Held>,
 }
 
 impl<'w> Asker<'w> {
     pub(in crate::lifeline) fn new(world: &'w World) -> Self {
-        Self { world, known: HashMap::new(), classes: HashMap::new() }
+        Self { world, known: HashMap::new(), nodes: HashMap::new(), classes: HashMap::new() }
     }
 
     /// What passes a way.
@@ -171,8 +174,9 @@ impl<'w> Asker<'w> {
         let cilium = match way.cilium_question() {
             Some(question) if self.world.has_host_firewall() => Some(match way.cilium.filter(|_| way.others) {
                 Some((direction, place)) => {
-                    let class = (self.world.cilium.class(&way.node), direction, place);
-                    match self.classes.entry(class) {
+                    let class = self.nodes.entry(Arc::clone(&way.node));
+                    let class = class.or_insert_with(|| self.world.cilium.class(&way.node)).clone();
+                    match self.classes.entry((class, direction, place)) {
                         Entry::Occupied(known) => known.get().clone(),
                         Entry::Vacant(entry) => entry.insert(self.world.cilium.with_others(&question)?).clone(),
                     }

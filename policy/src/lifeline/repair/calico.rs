@@ -10,6 +10,7 @@ use crate::lifeline::judge::{Need, Outcome, Passage};
 use crate::lifeline::model::{Ports, Traffic};
 use crate::net::Family;
 use crate::packet::{IpSet, protocol};
+use crate::snapshot::sources::STORED;
 use crate::snapshot::{Key, Manifest};
 
 /// Prefixes that one rule may have (projectcalico/calico:api/pkg/apis/projectcalico/v3/networkpolicy.go, maxItems 256).
@@ -77,7 +78,7 @@ pub(super) fn beside(outcome: &Outcome, gaps: &[&Gap<'_>]) -> Option<Vec<Manifes
             return None;
         }
         let order = if order.is_finite() { order - 1.0 } else { 100.0 };
-        let raw = key.group == "crd.projectcalico.org";
+        let raw = key.group == STORED;
         add(&mut objects, &Beside { tier, order, selector, flags: flags(class), raw }, lists)?;
     }
     Some(objects)
@@ -113,7 +114,7 @@ fn add(objects: &mut Vec<Manifest>, beside: &Beside<'_>, lists: Map<String, Valu
     // Policies of the default tier are stored with its name in front, and written without it.
     let name =
         if *tier == "default" && !raw { format!("lifelines{suffix}") } else { format!("{tier}.lifelines{suffix}") };
-    let (group, version) = if *raw { ("crd.projectcalico.org", "v1") } else { ("projectcalico.org", "v3") };
+    let (group, version) = if *raw { (STORED, "v1") } else { ("projectcalico.org", "v3") };
     let mut spec = Map::new();
     spec.insert("tier".to_owned(), json!(tier));
     spec.insert("order".to_owned(), json!(order));

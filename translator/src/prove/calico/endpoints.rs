@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use policy::calico::selector::Selector;
 use policy::calico::settings::Pattern;
 use policy::calico::state::{HostEndpoint, Interfaces as Owned, State};
+use policy::snapshot::sources::CALICO;
 use policy::snapshot::{Key, Manifest, Snapshot};
 use serde_json::{Value, json};
 
@@ -51,9 +52,8 @@ impl Proof<'_> {
     /// Templates that name interfaces by a pattern
     /// (projectcalico/calico:kube-controllers/pkg/controllers/node/hostendpoints.go).
     fn by_pattern(&self, snapshot: Snapshot) -> Result<Snapshot, Obstacle> {
-        let groups = ["crd.projectcalico.org", "projectcalico.org"];
         let config =
-            groups.into_iter().find_map(|group| snapshot.of(group, "KubeControllersConfiguration").next().cloned());
+            CALICO.into_iter().find_map(|group| snapshot.of(group, "KubeControllersConfiguration").next().cloned());
         let Some(config) = config else { return Ok(snapshot) };
         let pointer = "/spec/controllers/node/hostEndpoint";
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();

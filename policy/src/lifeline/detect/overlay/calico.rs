@@ -9,8 +9,7 @@ use crate::calico::settings::{self, Provenance, Settings};
 use crate::calico::version::Version;
 use crate::lifeline::model::{Origin, Traffic};
 use crate::snapshot::Snapshot;
-
-const GROUPS: [&str; 2] = ["crd.projectcalico.org", "projectcalico.org"];
+use crate::snapshot::sources::CALICO;
 
 /// Nodes that are set alike.
 pub(super) struct Part {
@@ -35,7 +34,7 @@ pub(super) fn tunnels(facts: &Facts<'_>) -> Vec<Part> {
 
 /// Whether it hands out addresses.
 pub(super) fn has_pools(facts: &Facts<'_>) -> bool {
-    GROUPS.into_iter().any(|group| facts.snapshot.of(group, "IPPool").next().is_some())
+    CALICO.into_iter().any(|group| facts.snapshot.of(group, "IPPool").next().is_some())
 }
 
 fn of(snapshot: &Snapshot, settings: &Settings) -> Tunnels {
@@ -81,12 +80,12 @@ fn places(snapshot: &Snapshot, from: &Provenance, mode: &str) -> Vec<Origin> {
         }
         Provenance::Object(text) => {
             let (object, path) = text.split_once(' ').unwrap_or((text, ""));
-            let mut objects = GROUPS.into_iter().flat_map(|group| snapshot.of(group, "FelixConfiguration"));
+            let mut objects = CALICO.into_iter().flat_map(|group| snapshot.of(group, "FelixConfiguration"));
             let found = objects.find(|manifest| manifest.key.to_string() == object);
             found.map(|manifest| origin(manifest.key.clone(), path)).into_iter().collect()
         }
         Provenance::Derived(_) => {
-            let pools = GROUPS.into_iter().flat_map(|group| snapshot.of(group, "IPPool"));
+            let pools = CALICO.into_iter().flat_map(|group| snapshot.of(group, "IPPool"));
             let tells = |value: &serde_json::Value| {
                 value["spec"][mode].as_str().is_some_and(|mode| !mode.is_empty() && mode != "Never")
             };

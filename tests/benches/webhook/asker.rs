@@ -68,6 +68,14 @@ fn policy(number: usize) -> Value {
         "metadata": {"name": format!("load-{number}")}, "spec": spec})
 }
 
+/// What an API server asks about a policy that somebody tries to make.
+pub(crate) fn review(number: usize, policy: &Value) -> String {
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": number.to_string(), "operation": "CREATE", "name": policy["metadata"]["name"], "dryRun": true,
+        "kind": {"group": "projectcalico.org", "version": "v3", "kind": "GlobalNetworkPolicy"}, "object": policy}})
+    .to_string()
+}
+
 /// Makes a policy at the API server, as a dry run.
 pub(crate) async fn through(client: Client, number: usize) -> Result<(), String> {
     let kind = GroupVersionKind::gvk("projectcalico.org", "v3", "GlobalNetworkPolicy");
@@ -126,12 +134,9 @@ impl Direct {
     pub(crate) fn ask(&self, number: usize) -> impl Future<Output = Result<(), String>> + Send + 'static {
         let client = self.lock().client.clone();
         async move {
-            let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
-                "uid": number.to_string(), "operation": "CREATE", "name": format!("load-{number}"), "dryRun": true,
-                "kind": {"group": "projectcalico.org", "version": "v3", "kind": "GlobalNetworkPolicy"},
-                "object": policy(number)}});
             let request = http::Request::post("/validate?timeout=10s").header("content-type", "application/json");
-            let request = request.body(review.to_string().into_bytes()).map_err(|error| error.to_string())?;
+            let request =
+                request.body(review(number, &policy(number)).into_bytes()).map_err(|error| error.to_string())?;
             let answer: Value = client.request(request).await.map_err(|error| error.to_string())?;
             if answer["response"]["allowed"] == true { Ok(()) } else { Err(answer["response"]["status"].to_string()) }
         }

@@ -170,13 +170,11 @@ impl Target {
 
 /// One review on a connection that stays, of an object with so many bytes that say nothing.
 async fn ask(stream: &mut TlsStream<TcpStream>, number: usize, bytes: usize) -> Outcome {
-    let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
-        "uid": number.to_string(), "operation": "CREATE", "name": format!("q{number}"),
-        "kind": {"group": "projectcalico.org", "version": "v3", "kind": "GlobalNetworkPolicy"},
-        "object": {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": {"name": format!("q{number}"), "annotations": {"note": "x".repeat(bytes)}},
-            "spec": {"order": 10, "selector": "has(kubernetes.io/hostname)", "types": ["Ingress"], "ingress": [
-                {"action": "Allow", "protocol": "TCP", "destination": {"ports": [number % 60_000 + 1]}}]}}}})
-    .to_string();
+    let policy = json!({"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": format!("q{number}"), "annotations": {"note": "x".repeat(bytes)}},
+        "spec": {"order": 10, "selector": "has(kubernetes.io/hostname)", "types": ["Ingress"], "ingress": [
+            {"action": "Allow", "protocol": "TCP", "destination": {"ports": [number % 60_000 + 1]}}]}});
+    let body = asker::review(number, &policy);
     let header = format!(
         "POST /validate?timeout=5s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()

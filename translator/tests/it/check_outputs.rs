@@ -58,6 +58,31 @@ fn sarif_of_a_safe_change_has_no_results() {
     let log = json(&out);
     assert_eq!((code, &log["runs"][0]["results"]), (0, &serde_json::json!([])));
     assert_eq!(log["runs"][0]["tool"]["driver"]["rules"], serde_json::json!([]));
+    let notifications = &log["runs"][0]["invocations"][0]["toolExecutionNotifications"];
+    let notifications = notifications.as_array().expect("notifications");
+    let levels = |text: &str| -> Vec<&str> {
+        let about =
+            notifications.iter().filter(|one| one["message"]["text"].as_str().is_some_and(|it| it.contains(text)));
+        about.filter_map(|one| one["level"].as_str()).collect()
+    };
+    assert_eq!((levels("dataplane iptables"), levels("not judged").first()), (vec!["note"], Some(&"warning")), "{out}");
+}
+
+#[test]
+fn what_a_change_loses_is_said_in_every_format() {
+    let set = |nets: &str| {
+        format!("apiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet\nmetadata: {{name: s}}\nspec: {{{nets}}}\n")
+    };
+    let folder =
+        Folder::new(&[("nodes.yaml", NODES), ("s/set.yaml", &set("nets: [192.0.2.0/24]")), ("new.yaml", &set(""))]);
+    for format in ["sarif", "junit", "github", "json", "text"] {
+        let (code, out, _) =
+            text(&folder.check(&["--snapshot", "nodes.yaml", "--snapshot", "s", "-f", "new.yaml", "-o", format]));
+        assert!(
+            code == 0 && out.contains("GlobalNetworkSet/s loses spec.nets: the state has it"),
+            "{format}: {code} {out}"
+        );
+    }
 }
 
 #[test]
@@ -68,8 +93,13 @@ fn github_lines_are_commands_of_one_line_each() {
     let wanted = "::error file=de%2Cny 100%25<ü>.yaml,line=12,col=5,endColumn=17,title=cuts-kubelet-api::kubelet-api is cut \
                   arriving: TCP 10.0.0.1:40000 -> 10.0.0.2:10250 from cp to w1";
     assert!(out.lines().any(|line| line.starts_with(wanted)), "{out}");
-    assert!(out.lines().all(|line| line.starts_with("::error ") || line.starts_with("::warning ")), "{out}");
-    assert_eq!(text(&folder.check(&["--snapshot", "nodes.yaml", "-o", "github"])), (0, String::new(), String::new()));
+    let commands = ["::error ", "::warning ", "::notice "];
+    assert!(out.lines().all(|line| commands.iter().any(|command| line.starts_with(command))), "{out}");
+    let (code, out, err) = text(&folder.check(&["--snapshot", "nodes.yaml", "-o", "github"]));
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(out.lines().all(|line| line.starts_with("::notice ")), "{out}");
+    let taken = out.lines().find(|line| line.starts_with("::notice title=taken%2C because nothing tells::"));
+    assert!(taken.is_some_and(|line| line.contains("%0Adataplane iptables")), "{out}");
 }
 
 #[test]

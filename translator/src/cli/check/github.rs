@@ -1,9 +1,9 @@
-//! A judgement as commands of GitHub's workflows, one line for each problem.
+//! A judgement as commands of GitHub's workflows: one line for each problem, and one for all that was taken for granted.
 //!
 //! Escapes are those of the runner (actions/toolkit:packages/core/src/command.ts).
 
 use super::Report;
-use super::problems::problems;
+use super::problems::{Remarks, problems};
 use crate::cli::Exit;
 
 pub(super) fn print(report: &Report) -> Exit {
@@ -20,9 +20,17 @@ fn lines(report: &Report) -> String {
         let (place, title) = (place.unwrap_or_default(), property(&problem.code));
         text.push_str(&format!("::error {place}title={title}::{}\n", data(&problem.message)));
     }
-    for cut in &report.judgement.broken {
-        let message = format!("{} is cut already, without the change: {}", cut.lifeline, cut.packet);
-        text.push_str(&format!("::warning title={}::{}\n", property("cut already"), data(&message)));
+    let Remarks { broken, missing, assumed } = Remarks::of(&report.judgement);
+    for cut in broken {
+        text.push_str(&format!("::warning title=cut already::{}\n", data(&cut)));
+    }
+    // GitHub shows ten notices of a step.
+    for (title, lines) in
+        [("not judged, because nothing tells the ends", missing), ("taken, because nothing tells", assumed)]
+    {
+        if !lines.is_empty() {
+            text.push_str(&format!("::notice title={}::{}\n", property(title), data(&lines.join("\n"))));
+        }
     }
     text
 }

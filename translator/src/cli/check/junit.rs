@@ -1,4 +1,5 @@
-//! A judgement as a JUnit report: one case for each lifeline, and one for each other reason why nothing is safe.
+//! A judgement as a JUnit report: one case for each lifeline, and one for each other reason why nothing is safe; what was
+//! taken for granted in `system-out`.
 
 use std::io;
 
@@ -7,7 +8,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
 use super::Report;
-use super::problems::{Problem, problems};
+use super::problems::{Problem, Remarks, problems};
 use crate::cli::{Exit, complain};
 
 const SUITE: &str = "translate check";
@@ -52,10 +53,15 @@ fn write(report: &Report, detected: &Detected) -> io::Result<String> {
         };
         cases.push(Case::Skipped(name, format!("{} (parameter {})", missing.what, missing.parameter)));
     }
-    xml(&cases)
+    let Remarks { broken, assumed, .. } = Remarks::of(&report.judgement);
+    let titled =
+        |title: &str, lines: &[String]| lines.iter().map(|line| format!("{title}: {line}\n")).collect::<String>();
+    let out = titled("cut already, without the change", &broken) + &titled("taken, because nothing tells", &assumed);
+    xml(&cases, &out)
 }
 
-fn xml(cases: &[Case<'_>]) -> io::Result<String> {
+/// `out`: what is to be known besides the cases.
+fn xml(cases: &[Case<'_>], out: &str) -> io::Result<String> {
     let tests = cases.len().to_string();
     let count = |is: fn(&Case<'_>) -> bool| cases.iter().filter(|case| is(case)).count().to_string();
     let failures = count(|case| matches!(case, Case::Failed(..)));
@@ -65,9 +71,13 @@ fn xml(cases: &[Case<'_>]) -> io::Result<String> {
     writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     writer.create_element("testsuites").with_attributes(totals).write_inner_content(|writer| {
         let suite = writer.create_element("testsuite").with_attributes(totals);
-        suite
-            .with_attribute(("skipped", skipped.as_str()))
-            .write_inner_content(|writer| cases.iter().try_for_each(|one| case(writer, one)))?;
+        suite.with_attribute(("skipped", skipped.as_str())).write_inner_content(|writer| {
+            cases.iter().try_for_each(|one| case(writer, one))?;
+            if !out.is_empty() {
+                writer.create_element("system-out").write_text_content(BytesText::new(&allowed(out)))?;
+            }
+            Ok(())
+        })?;
         Ok(())
     })?;
     let mut text = String::from_utf8(writer.into_inner()).map_err(io::Error::other)?;

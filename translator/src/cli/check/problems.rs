@@ -1,6 +1,6 @@
 //! What is wrong with a change, one line each, for the outputs that other programs read.
 
-use policy::lifeline::judge::Change;
+use policy::lifeline::judge::{Change, Judgement};
 use policy::snapshot::{Manifest, Source};
 
 use super::Report;
@@ -17,6 +17,28 @@ pub(super) struct Problem {
     pub(super) message: String,
     /// Where it is decided; otherwise where the change stands, if anything has a place.
     pub(super) region: Option<Region>,
+}
+
+/// What is to be known besides, a line each.
+pub(super) struct Remarks {
+    /// What does not pass already, without the change.
+    pub(super) broken: Vec<String>,
+    /// What is not judged, with the parameter of a LifelineConfig that would tell.
+    pub(super) missing: Vec<String>,
+    /// What was taken for granted.
+    pub(super) assumed: Vec<String>,
+}
+
+impl Remarks {
+    pub(super) fn of(judgement: &Judgement) -> Self {
+        let broken = judgement.broken.iter().map(|cut| {
+            let object = cut.deciding.object.as_ref().map(|key| format!(", by {key} {}", cut.deciding.path));
+            format!("{}: {} ({} pairs{})", cut.lifeline, cut.packet, cut.pairs, object.unwrap_or_default())
+        });
+        let missing = judgement.missing.iter();
+        let missing = missing.map(|missing| format!("{}: {} ({})", missing.id, missing.what, missing.parameter));
+        Self { broken: broken.collect(), missing: missing.collect(), assumed: judgement.assumed.clone() }
+    }
 }
 
 /// A part of one line of a file. Columns count characters from 1; the end is behind the last.

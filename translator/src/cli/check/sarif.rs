@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Report;
-use super::problems::{Problem, Region, problems};
+use super::problems::{Problem, Region, Remarks, problems};
 use crate::cli::Exit;
 use crate::finding::codes;
 
@@ -66,6 +66,14 @@ struct Message {
 #[serde(rename_all = "camelCase")]
 struct Invocation {
     execution_successful: bool,
+    /// What is to be known besides results.
+    tool_execution_notifications: Vec<Notification>,
+}
+
+#[derive(Serialize)]
+struct Notification {
+    level: &'static str,
+    message: Message,
 }
 
 #[derive(Serialize)]
@@ -127,13 +135,26 @@ fn log(report: &Report) -> Log {
         information_uri: env!("CARGO_PKG_REPOSITORY"),
         rules,
     };
-    let invocations = [Invocation { execution_successful: true }];
+    let Remarks { broken, missing, assumed } = Remarks::of(&report.judgement);
+    let notifications = [
+        ("warning", "cut already, without the change", broken),
+        ("warning", "not judged, because nothing tells the ends", missing),
+        ("note", "taken, because nothing tells", assumed),
+    ];
+    let notifications = notifications.into_iter().flat_map(|(level, title, lines)| {
+        lines.into_iter().map(move |line| Notification { level, message: plain(format!("{title}: {line}")) })
+    });
+    let invocations =
+        [Invocation { execution_successful: true, tool_execution_notifications: notifications.collect() }];
     let run = Run { tool: Tool { driver }, invocations, column_kind: "unicodeCodePoints", results };
     Log { schema: SCHEMA, version: "2.1.0", runs: [run] }
 }
 
+fn plain(text: String) -> Message {
+    Message { text, markdown: None }
+}
+
 fn rule(problem: &Problem) -> Rule {
-    let plain = |text: String| Message { text, markdown: None };
     let (short, full, help) = match codes::find(&problem.code) {
         Some(code) => {
             let markdown = format!(
@@ -166,7 +187,7 @@ fn result(problem: Problem, rule_index: usize) -> Found {
         rule_id: problem.code,
         rule_index,
         level: "error",
-        message: Message { text: problem.message, markdown: None },
+        message: plain(problem.message),
         locations: locations.into_iter().collect(),
     }
 }

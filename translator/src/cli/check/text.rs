@@ -9,7 +9,7 @@ use policy::lifeline::judge::{Cut, Deciding, Judgement, Verdict};
 use policy::lifeline::repair::{Repair, Step};
 
 use super::Report;
-use super::problems::{Problem, problems};
+use super::problems::{Problem, Remarks, problems};
 use crate::cli::{Exit, complain};
 use crate::finding::show::printable;
 use crate::finding::{Location, codes};
@@ -164,18 +164,13 @@ fn remarks(judgement: &Judgement) -> Vec<String> {
             remarks.push(text);
         }
     };
-    let broken = judgement.broken.iter().map(|cut| {
-        let object = cut.deciding.object.as_ref().map(|key| format!(", by {key} {}", cut.deciding.path));
-        format!("{}: {} ({} pairs{})", cut.lifeline, cut.packet, cut.pairs, object.unwrap_or_default())
-    });
-    list("Cut already, without the change:", broken.collect());
-    let missing =
-        judgement.missing.iter().map(|missing| format!("{}: {} ({})", missing.id, missing.what, missing.parameter));
+    let Remarks { broken, missing, assumed } = Remarks::of(judgement);
+    list("Cut already, without the change:", broken);
     list(
         "Not judged, because nothing tells the ends (and the parameter of a LifelineConfig that states them):",
-        missing.collect(),
+        missing,
     );
-    list("Taken, because nothing tells:", judgement.assumed.clone());
+    list("Taken, because nothing tells:", assumed);
     remarks
 }
 

@@ -35,6 +35,17 @@ pub(crate) fn finish(command: &mut Command) -> Outcome {
     if status.success() { Ok(()) } else { Err(format!("`{line}` failed with {status}")) }
 }
 
+/// As [`run`], beside something that must not be slowed down: what it prints is shown at its end.
+pub(crate) fn aside(program: &str, args: &[&str]) -> Outcome {
+    let mut nice = command("nice", &["-n", "19", program]);
+    nice.args(args);
+    let (line, start) = (line(&nice), Instant::now());
+    let output = nice.output().map_err(|error| format!("could not run `{line}`: {error}"))?;
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    eprintln!("xtask: {line}\n{out}{err}xtask: {} s", start.elapsed().as_secs());
+    if output.status.success() { Ok(()) } else { Err(format!("`{line}` failed with {}", output.status)) }
+}
+
 /// Whether a command can be run at all and succeeds; what it prints is thrown away.
 pub(crate) fn succeeds(program: &str, args: &[&str]) -> bool {
     command(program, args).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use crate::run::{Outcome, finish, run, succeeds, workspace};
+use crate::run::{Outcome, aside, finish, run, succeeds, workspace};
 
 /// A program, how to ask it whether it is there, and the Debian packages that bring it.
 struct SystemTool {
@@ -55,7 +55,7 @@ pub(crate) fn cargo_deny() -> Result<PathBuf, String> {
     if !program.is_file() {
         let root = root.to_string_lossy();
         // Not optimized: it runs for a second and would compile for minutes more.
-        run("cargo", &["install", "--locked", "--debug", "cargo-deny", "--version", CARGO_DENY, "--root", &root])?;
+        aside("cargo", &["install", "--locked", "--debug", "cargo-deny", "--version", CARGO_DENY, "--root", &root])?;
     }
     Ok(program)
 }

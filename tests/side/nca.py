@@ -3,10 +3,13 @@
 
     python3 -m venv venv && venv/bin/pip install network-config-analyzer==2.1.0
     cargo build -p translator
-    python3 tests/side/nca.py venv/bin/nca target/debug/translate 50
+    python3 tests/side/nca.py venv/bin/nca target/debug/translate 50 differences.jsonl
+    cargo run --release -p tests --bin fuzz-verdicts -- calico --replay differences.jsonl
 
 Three nodes with a host endpoint each, one to three policies from a seed; may a node reach another, on some ports? Prints how
-many answers are the same, how many are not, and one state for each kind of difference. The analyzer knows neither failsafe
+many answers are the same, how many are not, and one state for each kind of difference. Every question with two answers goes
+into a file as cases, the packet leaving and the packet arriving, for which the second command asks Felix itself: where it
+agrees with Lifeline about both, the analyzer is wrong. The analyzer knows neither failsafe
 ports, profiles of host endpoints, tiers' default actions nor the addresses of host endpoints, so there are no failsafe ports
 and no profiles here; prefixes are asked about apart, as `nets`.
 """
@@ -115,7 +118,19 @@ def analyzed(nca, folder, objects):
     return passes
 
 
-def main(nca, translate, count):
+def packets(number, question, made, endpoints, felix):
+    """A question as two cases of `verdicts`: the packet as it leaves a node, and as it comes to the other."""
+    one, other, protocol, port = question
+    addresses = {name: f"10.0.0.{index}" for index, name in enumerate(NODES, 1)}
+    for node, way in ((one, "out"), (other, "in")):
+        packet = {"dir": way, "iface": "eth0", "src": addresses[one], "dst": addresses[other],
+                  "proto": {"TCP": 6, "UDP": 17}[protocol], "sport": 40000, "dport": port}
+        yield {"id": f"nca {number} {one}-{other} {protocol}/{port} {way}", "node": node,
+               "interfaces": [{"name": "eth0", "addrs": [addresses[node]]}],
+               "objects": [felix, *endpoints, *made], "packets": [packet]}
+
+
+def main(nca, translate, count, differences):
     endpoints = [named("HostEndpoint", name, {"node": name, "interfaceName": "*", "expectedIPs": [f"10.0.0.{index}"]}, labels)
                  for index, (name, labels) in enumerate(NODES.items(), 1)]
     nodes = [{**named("Node", name, {}, version="v1"),
@@ -125,7 +140,7 @@ def main(nca, translate, count):
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default", "labels": {}}}
     print("| peers | states | answers | same | only the analyzer lets by | only Lifeline lets by | not read |")
     print("|---|---|---|---|---|---|---|")
-    shown, spent = [], [0.0, 0.0]
+    shown, spent, cases = [], [0.0, 0.0], []
     for nets in (False, True):
         states = same = theirs = ours = unread = 0
         first = {}
@@ -163,13 +178,15 @@ def main(nca, translate, count):
                             ours += answers == (False, True)
                             if answers[0] != answers[1]:
                                 first.setdefault(answers, (number, question, made))
+                                cases.extend(packets(number, question, made, endpoints, felix))
         kind = "selectors and prefixes" if nets else "selectors"
         print(f"| {kind} | {states} | {same + theirs + ours} | {same} | {theirs} | {ours} | {unread} |")
         shown.extend((kind, *rest) for rest in first.values())
     print(f"\n{spent[0]:.1f} s in the analyzer, one process for each state; {spent[1]:.1f} s in translate, one for each answer")
+    pathlib.Path(differences).write_text("".join(f"{json.dumps(case)}\n" for case in cases))
     for kind, number, question, made in shown:
         print(f"\n{kind}, state {number}: {question}\n{json.dumps([one['spec'] for one in made])}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

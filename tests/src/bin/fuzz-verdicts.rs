@@ -3,7 +3,7 @@
 //! A case for Calico is a state of a cluster with 60 packets, put to Felix in nftables and in iptables mode.
 //!
 //! Prints what the run came to and what it reached. Each difference is printed as a case that `verdicts` takes, with what each
-//! side says. Exit codes: 1 differences, 2 usage, 4 the engine cannot be had.
+//! side says. Exit codes: 1 differences, 2 usage, 4 the engine cannot be had, or did not get to a case.
 
 use std::process::ExitCode;
 use std::thread::available_parallelism;
@@ -31,15 +31,20 @@ fn main() -> ExitCode {
         }
     };
     let outcome = if engine == "calico" {
-        calico::run(run, Filters::Both).map(|report| (report.totals.mismatches, report.to_string()))
+        calico::run(run, Filters::Both)
+            .map(|report| (report.totals.mismatches, report.outage.is_none(), report.to_string()))
     } else {
         let threads = available_parallelism().map_or(1, Into::into);
-        cilium::run(run, threads).map(|report| (report.totals.mismatches, report.to_string()))
+        cilium::run(run, threads).map(|report| (report.totals.mismatches, true, report.to_string()))
     };
     match outcome {
-        Ok((mismatches, report)) => {
+        Ok((mismatches, whole, report)) => {
             println!("seed {}\n{report}", run.seed);
-            if mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            match (mismatches, whole) {
+                (0, true) => ExitCode::SUCCESS,
+                (0, false) => ExitCode::from(4),
+                _ => ExitCode::FAILURE,
+            }
         }
         Err(error) => {
             eprintln!("fuzz-verdicts: {error}");

@@ -54,14 +54,20 @@ impl fmt::Display for Pair {
 impl Rig {
     /// Puts a case to Felix and to our engine, for each packet filter that it is about.
     ///
-    /// Where the two differ, Felix is started anew and asked once more: what it keeps from earlier states is no part of this
-    /// one.
+    /// Where the two differ, or Felix does not get there, it is started anew and asked once more: what it keeps from earlier
+    /// states is no part of this one.
     ///
     /// # Errors
     ///
     /// The rig fails, or our engine has no answer.
     pub fn compare(&mut self, case: &Case) -> Result<Vec<Pair>> {
-        let pairs = pairs(case, self.answer(case)?)?;
+        let answers = match self.answer(case) {
+            // On a busy machine nft may take longer than Felix waits for it, and Felix ends. What is wrong with the state ends
+            // the next one too.
+            Err(Error::NotReady { .. }) => self.answer_afresh(case),
+            answers => answers,
+        };
+        let pairs = pairs(case, answers?)?;
         if pairs.iter().all(Pair::agrees) {
             return Ok(pairs);
         }

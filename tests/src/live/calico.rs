@@ -25,12 +25,15 @@ pub struct Report {
     pub coverage: Coverage,
     /// The differences, made small.
     pub mismatches: Vec<Pair>,
+    /// Why the run ended before its last state: Felix did not get to one. Nothing of that one is counted.
+    pub outage: Option<Error>,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{}\n\n{}", self.totals, self.coverage)?;
-        self.mismatches.iter().try_for_each(|pair| writeln!(formatter, "{pair}"))
+        self.mismatches.iter().try_for_each(|pair| writeln!(formatter, "{pair}"))?;
+        self.outage.iter().try_for_each(|outage| writeln!(formatter, "{outage}"))
     }
 }
 
@@ -47,7 +50,7 @@ pub enum Filters {
 ///
 /// # Errors
 ///
-/// A part cannot be had, or Felix does not get to a state.
+/// A part cannot be had, or fails over a difference that is made small.
 pub fn run(run: Run, filters: Filters) -> Result<Report> {
     let mut report = Report { coverage: facts::declared(), ..Report::default() };
     let mut rig = Rig::start(&[Dataplane::Nftables, Dataplane::Iptables])?;
@@ -57,10 +60,15 @@ pub fn run(run: Run, filters: Filters) -> Result<Report> {
             let turn = [Dataplane::Nftables, Dataplane::Iptables];
             case.dataplane = turn.get((index / random::calico::BLOCK % 2) as usize).copied();
         }
-        let pairs = rig.compare(&case).map_err(|error| Error::Answer {
-            part: "felix",
-            answer: format!("{error}\nin the state\n{}", serde_json::to_string(&case).unwrap_or_default()),
-        })?;
+        let pairs = match rig.compare(&case) {
+            Ok(pairs) => pairs,
+            Err(error) => {
+                let state = serde_json::to_string(&case).unwrap_or_default();
+                let answer = format!("{error}\nin the state\n{state}");
+                report.outage = Some(Error::Answer { part: "felix", answer });
+                break;
+            }
+        };
         for pair in pairs {
             report.count(&pair);
             if !pair.agrees() && report.mismatches.len() < ENOUGH {

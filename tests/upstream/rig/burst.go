@@ -245,11 +245,8 @@ func (n *node) missing(rules map[string]string) (string, error) {
 	for table, text := range rules {
 		listed, err := n.inside.command("", "nft", append([]string{"-n", "list", "table"}, strings.Fields(table)...)...)
 		var exit *exec.ExitError
-		if errors.As(err, &exit) && !exit.Exited() {
-			// nft 1.0.6 aborts over some rules that Felix writes. The packets have been right already.
-			continue
-		}
-		if err != nil && exit == nil {
+		// One that aborts says nothing about the table.
+		if err != nil && !(errors.As(err, &exit) && exit.Exited()) {
 			return "", err
 		}
 		// A table that is not there is refused, and has nothing in it.

@@ -16,6 +16,10 @@ const TIER_ORDER: f64 = 1_000_000.0;
 /// Kinds of policies, and whether they are staged.
 pub(super) const POLICIES: [(&str, bool); 2] = [("GlobalNetworkPolicy", false), ("StagedGlobalNetworkPolicy", true)];
 
+/// Protocols whose header nft knows, 1.0.4 as well as 1.1.6 (netfilter nftables:src/proto.c proto_inet_service). GRE, which only
+/// newer ones know, is none of them: Calico's own image brings an older one (projectcalico/calico:node/Dockerfile.amd64).
+const HEADERS: [u8; 11] = [1, 2, 6, 17, 33, 50, 51, 58, 108, 132, 136];
+
 /// What is made of one policy object, whatever else there is.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -243,6 +247,15 @@ impl Compiler<'_> {
                 let field = if rule.icmp.is_some() { "icmp" } else { "notICMP" };
                 let effect = "iptables takes a type only with ICMP, or ICMPv6 in IPv6, as the protocol, and Felix gives up on its nodes";
                 self.danger(key, format!("{path}[{}].{field}", rule.index), effect, Hazard::StopsIptables);
+            }
+            // A service is matched by address, protocol and port behind the protocol of the rule (projectcalico/calico:
+            // felix/nftables/match_builder.go DestIPPortSet). nft aborts when it is to list that behind a protocol whose header it
+            // does not know (netfilter nftables:src/payload.c payload_expr_complete), and Felix has it list its table at every
+            // start and every three minutes (projectcalico/calico:felix/nftables/table.go getHashesAndRulesFromDataplane).
+            let headless = rule.protocol.is_some_and(|number| !HEADERS.contains(&number));
+            if headless && rule.destination.service.is_some() && (rule.families.v4 || rule.families.v6) {
+                let effect = "nft cannot list a rule with this protocol beside a service, and Felix, which has it do so, gives up on nftables nodes";
+                self.danger(key, format!("{path}[{}].protocol", rule.index), effect, Hazard::StopsNftables);
             }
         }
     }

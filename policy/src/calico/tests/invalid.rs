@@ -99,6 +99,44 @@ fn icmp_types_without_their_protocol_stop_felix_with_iptables() {
     }
 }
 
+/// A rule for a protocol whose header nft does not know, to a service, ends Felix in nftables mode: the match of the service
+/// reads ports, and nft aborts when Felix has it list the rule, which was written without complaint
+/// (projectcalico/calico:felix/nftables/table.go getHashesAndRulesFromDataplane panics after retries; netfilter
+/// nftables:src/payload.c payload_expr_complete; found as a random state, with nft 1.0.6).
+#[test]
+fn a_service_behind_a_protocol_without_ports_stops_felix_with_nftables() {
+    let hazards = |lab: Lab, side: &str, rule: Value| -> Vec<(String, Hazard)> {
+        let types = if side == "egress" { "Egress" } else { "Ingress" };
+        let mut rule = rule;
+        rule["action"] = json!("Deny");
+        let mut spec = json!({"selector": "has(a)", "types": [types]});
+        spec[side] = json!([{"action": "Log"}, rule]);
+        let dangers = lab.on_eth0().policy("p", spec).state().dangers;
+        dangers.into_iter().map(|danger| (danger.path, danger.hazard)).collect()
+    };
+    let services = json!({"services": {"name": "web", "namespace": "default"}});
+    for protocol in [json!(47), json!(112), json!(4), json!(255)] {
+        let rule = json!({"protocol": protocol, "destination": services});
+        for lab in [Lab::new(), Lab::raw()] {
+            let found = hazards(lab, "egress", rule.clone());
+            assert_eq!(found, [("spec.egress[1].protocol".to_owned(), Hazard::StopsNftables)], "{rule}");
+        }
+    }
+    for rule in [
+        json!({"protocol": "TCP", "destination": services}),
+        json!({"protocol": "UDPLite", "destination": services}),
+        json!({"protocol": 1, "destination": services}),
+        json!({"protocol": 50, "destination": services}),
+        json!({"notProtocol": 47, "destination": services}),
+        json!({"destination": services}),
+        json!({"protocol": 47}),
+    ] {
+        assert_eq!(hazards(Lab::new(), "egress", rule.clone()), [], "{rule}");
+    }
+    // Of the senders of a service only the addresses are matched.
+    assert_eq!(hazards(Lab::new(), "ingress", json!({"protocol": 47, "source": services})), []);
+}
+
 /// The API stores failsafe ports of any protocol and network, and Felix does not start with them: the running validator of
 /// v3.31.0 has nothing against them (projectcalico/calico:libcalico-go/lib/validator/v3/validator.go validateProtoPort is not
 /// reached), and what `FailsafeInboundHostPorts` does with them is in felix/config/param_types.go.

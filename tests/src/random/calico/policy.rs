@@ -9,8 +9,8 @@ use crate::random::Dice;
 pub(super) struct Context {
     /// Whether they are stored as they are.
     pub(super) raw: bool,
-    /// Whether ICMP codes occur.
-    pub(super) codes: bool,
+    /// Whether the case is for iptables mode alone, and may hold what ends Felix in nftables mode.
+    pub(super) only_iptables: bool,
     /// Tiers besides the default one.
     pub(super) tiers: Vec<String>,
     /// Index of the case.

@@ -17,7 +17,7 @@ pub(super) fn rule(dice: &mut Dice, ingress: bool, context: &Context) -> Value {
     let six = dice.chance(30);
     match dice.number(..10) {
         0..3 => with_ports(dice, &mut rule),
-        3 => icmp(dice, &mut rule, six, context.codes),
+        3 => icmp(dice, &mut rule, six, context.only_iptables),
         4 => {
             rule["protocol"] =
                 dice.pick(&[json!("UDPLite"), json!(47), json!(112), json!("SCTP"), json!(6), json!("TCP")])
@@ -46,6 +46,10 @@ pub(super) fn rule(dice: &mut Dice, ingress: bool, context: &Context) -> Value {
             json!({"name": dice.weighted(&[(4, world::SERVICES[0]), (1, world::SERVICES[1])]), "namespace": "default"});
         let side = if ingress { "source" } else { "destination" };
         rule[side] = json!({"services": service});
+        if !ingress && !context.only_iptables && [47, 112].iter().any(|number| rule["protocol"] == *number) {
+            // In nftables mode a service behind a protocol of which nft knows no header ends Felix.
+            rule["protocol"] = json!("UDPLite");
+        }
     }
     if dice.chance(3) && ingress && action == "Allow" {
         rule["http"] = json!({"methods": ["GET"]});
@@ -90,13 +94,13 @@ fn port(dice: &mut Dice) -> Value {
     }
 }
 
-fn icmp(dice: &mut Dice, rule: &mut Value, six: bool, codes: bool) {
+fn icmp(dice: &mut Dice, rule: &mut Value, six: bool, with_codes: bool) {
     rule["protocol"] = json!(if six { "ICMPv6" } else { "ICMP" });
     if dice.chance(75) {
         let kind = if six { dice.pick(&ICMPV6) } else { dice.pick(&ICMP) };
         let field = dice.pick(&["icmp", "icmp", "notICMP"]);
         rule[field] = json!({"type": kind});
-        if codes && dice.chance(60) {
+        if with_codes && dice.chance(60) {
             rule[field]["code"] = json!(dice.number(..=2));
         }
     }

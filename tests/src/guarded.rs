@@ -194,6 +194,15 @@ impl Replica {
         Ok(["VmRSS:", "VmHWM:"].map(|name| of(name).unwrap_or_default()))
     }
 
+    /// Counts the most that it held from now on (Linux: `proc_pid_clear_refs(5)`).
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn forget_peak(&self) -> Result<()> {
+        let path = format!("/proc/{}/clear_refs", self.id());
+        std::fs::write(&path, "5").doing(|| format!("write {path}"))
+    }
+
     /// The process id.
     #[must_use]
     pub fn id(&self) -> u32 {

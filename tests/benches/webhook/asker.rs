@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
-use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::{Client, Config};
@@ -18,6 +18,8 @@ use crate::Outcome;
 
 /// How often what is published is looked at.
 const NOTICED: Duration = Duration::from_secs(5);
+/// Policies that are stored again and again.
+const STORED: usize = 20;
 
 /// A client of the API server.
 pub(crate) async fn client(kubeconfig: &Path) -> Outcome<Client> {
@@ -40,11 +42,24 @@ fn policy(number: usize) -> Value {
         "metadata": {"name": format!("load-{number}")}, "spec": spec})
 }
 
+fn policies(client: Client) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("projectcalico.org", "v3", "GlobalNetworkPolicy");
+    Api::all_with(client, &ApiResource::from_gvk_with_plural(&kind, "globalnetworkpolicies"))
+}
+
+/// Stores another version of one of a few policies.
+pub(crate) async fn store(client: Client, number: usize) -> Result<(), String> {
+    let mut policy = policy(number);
+    policy["metadata"]["name"] = format!("stored-{}", number % STORED).into();
+    let name = policy["metadata"]["name"].as_str().unwrap_or_default();
+    let params = PatchParams::apply("bench").force();
+    let stored = policies(client).patch(name, &params, &Patch::Apply(&policy)).await;
+    stored.map(|_| ()).map_err(|error| error.to_string())
+}
+
 /// Makes a policy at the API server, as a dry run.
 pub(crate) async fn through(client: Client, number: usize) -> Result<(), String> {
-    let kind = GroupVersionKind::gvk("projectcalico.org", "v3", "GlobalNetworkPolicy");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "globalnetworkpolicies");
-    let api: Api<DynamicObject> = Api::all_with(client, &resource);
+    let api = policies(client);
     let policy: DynamicObject = serde_json::from_value(policy(number)).map_err(|error| error.to_string())?;
     let params = PostParams { dry_run: true, ..PostParams::default() };
     match api.create(&params, &policy).await {

@@ -188,6 +188,15 @@ impl Replica {
         memory(self.id())
     }
 
+    /// Counts the most that it held from now on (Linux: `proc_pid_clear_refs(5)`).
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn forget_peak(&self) -> Result<()> {
+        let path = format!("/proc/{}/clear_refs", self.id());
+        std::fs::write(&path, "5").doing(|| format!("write {path}"))
+    }
+
     /// The process id.
     #[must_use]
     pub fn id(&self) -> u32 {

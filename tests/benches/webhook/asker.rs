@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
-use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::{Client, Config};
@@ -26,6 +26,8 @@ use crate::Outcome;
 const NOTICED: Duration = Duration::from_secs(5);
 /// How long changes may be refused at the beginning, or after a fault.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Policies that are stored again and again.
+const STORED: usize = 20;
 
 /// Starts a replica on a port, with arguments of its own, its clock so many seconds ahead.
 pub(crate) async fn replica(guarded: &Arc<Guarded>, port: u16, args: &[&str], clock: i64) -> Outcome<Replica> {
@@ -76,11 +78,24 @@ pub(crate) fn review(number: usize, policy: &Value) -> String {
     .to_string()
 }
 
+fn policies(client: Client) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("projectcalico.org", "v3", "GlobalNetworkPolicy");
+    Api::all_with(client, &ApiResource::from_gvk_with_plural(&kind, "globalnetworkpolicies"))
+}
+
+/// Stores another version of one of a few policies.
+pub(crate) async fn store(client: Client, number: usize) -> Result<(), String> {
+    let mut policy = policy(number);
+    policy["metadata"]["name"] = format!("stored-{}", number % STORED).into();
+    let name = policy["metadata"]["name"].as_str().unwrap_or_default();
+    let params = PatchParams::apply("bench").force();
+    let stored = policies(client).patch(name, &params, &Patch::Apply(&policy)).await;
+    stored.map(|_| ()).map_err(|error| error.to_string())
+}
+
 /// Makes a policy at the API server, as a dry run.
 pub(crate) async fn through(client: Client, number: usize) -> Result<(), String> {
-    let kind = GroupVersionKind::gvk("projectcalico.org", "v3", "GlobalNetworkPolicy");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "globalnetworkpolicies");
-    let api: Api<DynamicObject> = Api::all_with(client, &resource);
+    let api = policies(client);
     let policy: DynamicObject = serde_json::from_value(policy(number)).map_err(|error| error.to_string())?;
     let params = PostParams { dry_run: true, ..PostParams::default() };
     match api.create(&params, &policy).await {

@@ -81,11 +81,13 @@ where
         if let Some(ticks) = &mut ticks {
             ticks.tick().await;
         }
+        // Who asks at a rate waits for a place too, and who asks again when answered does not.
+        let due = a_second.map(|_| Instant::now());
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let asked = ask(number);
         tasks.spawn(async move {
             let _place = place;
-            let start = Instant::now();
+            let start = due.unwrap_or_else(Instant::now);
             asked.await.map(|()| start.elapsed())
         });
         while let Some(Ok(answer)) = tasks.try_join_next() {

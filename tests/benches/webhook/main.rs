@@ -4,6 +4,7 @@
 //! cargo bench -p tests --bench webhook                     # everything, half an hour
 //! cargo bench -p tests --bench webhook -- speed            # against the same server with the judgement left out
 //! cargo bench -p tests --bench webhook -- cluster          # in a cluster of 1,000 nodes, against changes that pass it by
+//! cargo bench -p tests --bench webhook -- memory [REVIEWS] # of one replica over 50,000 reviews unless said otherwise
 //! cargo bench -p tests --bench webhook -- faults [REVIEWS] # 10,000 reviews in each case unless said otherwise
 //! ```
 
@@ -13,6 +14,7 @@ mod faults;
 mod front;
 mod hostile;
 mod load;
+mod memory;
 mod speed;
 
 /// What no object of these clusters tells.
@@ -33,9 +35,12 @@ async fn main() -> Outcome {
     if matches!(wanted, "" | "cluster") {
         cluster::run().await?;
     }
+    let reviews = |usual: usize| args.get(1).map_or(Ok(usual), |text| text.parse());
+    if matches!(wanted, "" | "memory") {
+        memory::run(reviews(50_000)?).await?;
+    }
     if matches!(wanted, "" | "faults") {
-        let reviews = args.get(1).map_or(Ok(10_000), |text| text.parse())?;
-        faults::run(reviews).await?;
+        faults::run(reviews(10_000)?).await?;
     }
     Ok(())
 }

@@ -10,13 +10,11 @@ use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, try_join_all};
 use kube::Client;
-use kube::api::{Api, ListParams};
-use kube::core::ApiResource;
-use policy::snapshot::{Manifest, Objects, Snapshot};
+use policy::snapshot::{Key, Manifest, Objects, Snapshot};
 use tokio::sync::Mutex;
 
 use super::discover::short;
-use super::object::{Object, revision};
+use super::listing::Listing;
 use super::store::Store;
 use super::table::{Class, ROWS, Row};
 use crate::metrics::Metrics;
@@ -68,31 +66,41 @@ impl Live {
     async fn all(&self) -> Result<Snapshot, String> {
         // Which kinds there are may be known before what there is of them.
         let served = self.store.served(Class::Policy);
-        let lists = served.into_iter().map(|(row, resource)| self.list(row, resource));
+        let lists = served.into_iter().map(async |(row, resource)| {
+            Listing::read(&self.client, row, resource).await.map_err(|error| unread(row, &error))
+        });
         let lists = try_join_all(lists).await?;
         let mut snapshot = self.cached()?;
-        let mut objects = Objects::clone(&snapshot.objects);
-        let policy = |group: &str, kind: &str| {
-            ROWS.iter().any(|row| row.class == Class::Policy && row.group == group && row.kind == kind)
-        };
-        objects.retain(|key| !policy(&key.group, &key.kind));
-        for manifest in lists.into_iter().flatten() {
-            // The same object in its place tells the engines that nothing about it has changed.
-            let known = snapshot
-                .objects
-                .get(&manifest.key)
-                .filter(|known| revision(&known.value).is_some_and(|known| Some(known) == revision(&manifest.value)));
-            objects.insert(known.cloned().unwrap_or_else(|| Arc::new(manifest)));
+        let known = Arc::clone(&snapshot.objects);
+        let differing =
+            lists.iter().map(async |list| list.differing(&known).await.map_err(|error| unread(list.row(), &error)));
+        let differing = try_join_all(differing).await?;
+        let absent = ROWS.iter().filter(|row| row.class == Class::Policy);
+        let absent = absent.filter(|row| !lists.iter().any(|list| std::ptr::eq(list.row(), *row)));
+        let differing = lists.iter().zip(differing).filter_map(|(list, all)| Some((list.row(), all?)));
+        for (row, all) in absent.map(|row| (row, Vec::new())).chain(differing) {
+            replace(&mut snapshot.objects, row, all);
         }
-        snapshot.objects = Arc::new(objects);
         Ok(snapshot)
     }
+}
 
-    async fn list(&self, row: &'static Row, resource: ApiResource) -> Result<Vec<Manifest>, String> {
-        let api: Api<Object> = Api::all_with(self.client.clone(), &resource);
-        let list = api.list(&ListParams::default()).await;
-        let list = list.map_err(|error| format!("{} cannot be read: {}", row.title(), short(&error)))?;
-        Ok(list.items.into_iter().map(|object| object.into_manifest(&resource)).collect())
+fn unread(row: &Row, error: &kube::Error) -> String {
+    format!("{} cannot be read: {}", row.title(), short(error))
+}
+
+/// Makes these all the objects of a row.
+fn replace(objects: &mut Arc<Objects>, row: &Row, all: Vec<Arc<Manifest>>) {
+    let before: Vec<Key> = objects.of(row.group, row.kind).map(|object| object.key.clone()).collect();
+    if before.is_empty() && all.is_empty() {
+        return;
+    }
+    let objects = Arc::make_mut(objects);
+    for key in before {
+        objects.remove(&key);
+    }
+    for object in all {
+        objects.insert(object);
     }
 }
 

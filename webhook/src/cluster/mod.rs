@@ -10,6 +10,7 @@ pub mod discover;
 pub mod events;
 mod guard;
 pub mod ledger;
+mod listing;
 pub mod live;
 pub mod object;
 mod self_test;

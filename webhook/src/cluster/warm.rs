@@ -21,10 +21,19 @@ impl Warm {
         Self { assumptions, last: Mutex::default() }
     }
 
-    /// The cluster as it is.
+    /// The cluster as it is. Those who ask about one read at the same time wait for one of them to make its state.
     pub(super) fn state(&self, snapshot: &Snapshot, config: &Arc<Config>) -> State {
-        let state = self.imagined(snapshot, config);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(config), state.clone()));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = match &*last {
+            Some((stated, state)) if Arc::ptr_eq(stated, config) => {
+                if is_same(state.snapshot(), snapshot) {
+                    return state.clone();
+                }
+                state.with(snapshot)
+            }
+            _ => State::new(snapshot, Arc::clone(config), &self.assumptions),
+        };
+        *last = Some((Arc::clone(config), state.clone()));
         state
     }
 
@@ -36,4 +45,8 @@ impl Warm {
             _ => State::new(snapshot, Arc::clone(config), &self.assumptions),
         }
     }
+}
+
+fn is_same(one: &Snapshot, other: &Snapshot) -> bool {
+    Arc::ptr_eq(&one.objects, &other.objects) && Arc::ptr_eq(&one.cluster, &other.cluster)
 }

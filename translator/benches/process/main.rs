@@ -3,10 +3,13 @@
 //! Prints one table. Cases go from small to large, because the kernel tells the peak memory of all children so far. Wall
 //! time depends on the machine and on who else uses it; user instructions, where valgrind is there, do not.
 
+mod fleet;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::error::Error;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,6 +18,12 @@ use nix::sys::resource::{UsageWho, getrusage};
 const RUNS: usize = 31;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [write, folder, nodes, pods] = &*arguments
+        && write == "write"
+    {
+        return fleet::write(Path::new(folder), nodes.parse()?, pods.parse()?);
+    }
     // `cargo test --benches` runs this to see that it works; the figures are for `cargo bench`.
     let runs = if std::env::args().any(|arg| arg == "--bench") { RUNS } else { 1 };
     let folder = tempfile::tempdir()?;
@@ -37,6 +46,23 @@ fn main() -> Result<(), Box<dyn Error>> {
             let title = format!("{cni}, harvester, all addons, {count} nodes");
             cases.push((title, [&["--cni", cni], largest, &["--nodes", list]].concat()));
         }
+    }
+    let counts = [(1_000, 0), (1_000, 30_000)];
+    let fleets = counts.iter().map(|(nodes, pods)| {
+        let folder = folder.path().join(format!("{nodes}-{pods}"));
+        fs::create_dir(&folder)?;
+        // Not here: what this process holds would count as a child's, until that has become another program.
+        let mut writer = Command::new(std::env::current_exe()?);
+        let written = writer.arg("write").arg(&folder).args([nodes, pods].map(ToString::to_string)).status()?;
+        if !written.success() {
+            return Err("the cluster is not written".into());
+        }
+        Ok(["state", "change", "config.yaml"].map(|name| folder.join(name).display().to_string()))
+    });
+    let fleets = fleets.collect::<Result<Vec<[String; 3]>, Box<dyn Error>>>()?;
+    for ((nodes, pods), [state, change, config]) in counts.iter().zip(&fleets) {
+        let title = format!("check, 50 files, {nodes} nodes, {pods} pods");
+        cases.push((title, vec!["check", "--snapshot", state, "-f", change, "--config", config]));
     }
     // All figures of the command itself first: valgrind's own memory would count as a child's.
     let figures = cases.iter().map(|(_, args)| figures(args, runs)).collect::<Result<Vec<_>, _>>()?;

@@ -1,4 +1,5 @@
-//! Asks an upstream engine and this project's about random cases: `fuzz-verdicts calico|cilium [--cases N] [--seed S]`.
+//! Asks an upstream engine and this project's about random cases: `fuzz-verdicts calico|cilium [--cases N] [--seed S]`; or
+//! about those of a file, as `verdicts` takes them: `fuzz-verdicts calico --replay FILE`.
 //!
 //! A case for Calico is a state of a cluster with 60 packets, put to Felix in nftables and in iptables mode.
 //!
@@ -12,7 +13,8 @@ use tests::coverage::Run;
 use tests::live::calico::{self, Filters};
 use tests::live::cilium;
 
-const USAGE: &str = "usage: fuzz-verdicts calico|cilium [--cases N] [--seed S]";
+const USAGE: &str = "usage: fuzz-verdicts calico|cilium [--cases N] [--seed S]
+       fuzz-verdicts calico --replay FILE";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +25,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let ("calico", [option, file]) = (engine, options)
+        && option == "--replay"
+    {
+        return match std::fs::read_to_string(file) {
+            Ok(lines) => end(calico::replay(&lines).map(Told::from)),
+            Err(error) => {
+                eprintln!("fuzz-verdicts: {file}: {error}");
+                ExitCode::from(2)
+            }
+        };
+    }
     let run = match Run::of(10_000).with_args(options) {
         Ok(run) => run,
         Err(reason) => {
@@ -31,16 +44,38 @@ fn main() -> ExitCode {
         }
     };
     let outcome = if engine == "calico" {
-        calico::run(run, Filters::Both)
-            .map(|report| (report.totals.mismatches, report.outage.is_none(), report.to_string()))
+        calico::run(run, Filters::Both).map(Told::from)
     } else {
         let threads = available_parallelism().map_or(1, Into::into);
-        cilium::run(run, threads).map(|report| (report.totals.mismatches, true, report.to_string()))
+        cilium::run(run, threads).map(|report| Told {
+            mismatches: report.totals.mismatches,
+            is_whole: true,
+            text: report.to_string(),
+        })
     };
+    println!("seed {}", run.seed);
+    end(outcome)
+}
+
+/// What a run came to.
+struct Told {
+    mismatches: u64,
+    is_whole: bool,
+    text: String,
+}
+
+impl From<calico::Report> for Told {
+    fn from(report: calico::Report) -> Self {
+        let text = report.to_string();
+        Self { mismatches: report.totals.mismatches, is_whole: report.outage.is_none(), text }
+    }
+}
+
+fn end(outcome: tests::Result<Told>) -> ExitCode {
     match outcome {
-        Ok((mismatches, whole, report)) => {
-            println!("seed {}\n{report}", run.seed);
-            match (mismatches, whole) {
+        Ok(Told { mismatches, is_whole, text }) => {
+            println!("{text}");
+            match (mismatches, is_whole) {
                 (0, true) => ExitCode::SUCCESS,
                 (0, false) => ExitCode::from(4),
                 _ => ExitCode::FAILURE,

@@ -11,6 +11,7 @@ use crate::coverage::{Coverage, Run, Totals};
 use crate::felix::Rig;
 use crate::felix::compare::Pair;
 use crate::random;
+use crate::verdicts::calico::Case;
 use crate::{Error, Result};
 
 /// After so many differences a run ends.
@@ -60,22 +61,29 @@ pub fn run(run: Run, filters: Filters) -> Result<Report> {
             let turn = [Dataplane::Nftables, Dataplane::Iptables];
             case.dataplane = turn.get((index / random::calico::BLOCK % 2) as usize).copied();
         }
-        let pairs = match rig.compare(&case) {
-            Ok(pairs) => pairs,
-            Err(error) => {
-                let state = serde_json::to_string(&case).unwrap_or_default();
-                let answer = format!("{error}\nin the state\n{state}");
-                report.outage = Some(Error::Answer { part: "felix", answer });
-                break;
-            }
-        };
-        for pair in pairs {
-            report.count(&pair);
-            if !pair.agrees() && report.mismatches.len() < ENOUGH {
-                report.mismatches.push(rig.shrink(&pair)?);
-            }
+        if !report.put(&mut rig, &case)? {
+            break;
         }
-        if report.mismatches.len() == ENOUGH {
+    }
+    Ok(report)
+}
+
+/// Puts cases to Felix that somebody wrote down, a JSON object a line, in the packet filter that each names, or in both.
+///
+/// # Errors
+///
+/// A line is no case, a part cannot be had, or fails over a difference that is made small.
+pub fn replay(lines: &str) -> Result<Report> {
+    let cases = lines.lines().enumerate().map(|(number, line)| {
+        serde_json::from_str(line).map_err(|error| Error::Answer {
+            part: "the file",
+            answer: format!("line {} is no case: {error}", number + 1),
+        })
+    });
+    let cases = cases.collect::<Result<Vec<Case>>>()?;
+    let (mut report, mut rig) = (Report::default(), Rig::start(&[Dataplane::Nftables, Dataplane::Iptables])?);
+    for case in &cases {
+        if !report.put(&mut rig, case)? {
             break;
         }
     }
@@ -83,6 +91,26 @@ pub fn run(run: Run, filters: Filters) -> Result<Report> {
 }
 
 impl Report {
+    /// Puts one case to Felix. `false` ends the run.
+    fn put(&mut self, rig: &mut Rig, case: &Case) -> Result<bool> {
+        let pairs = match rig.compare(case) {
+            Ok(pairs) => pairs,
+            Err(error) => {
+                let state = serde_json::to_string(case).unwrap_or_default();
+                let answer = format!("{error}\nin the state\n{state}");
+                self.outage = Some(Error::Answer { part: "felix", answer });
+                return Ok(false);
+            }
+        };
+        for pair in pairs {
+            self.count(&pair);
+            if !pair.agrees() && self.mismatches.len() < ENOUGH {
+                self.mismatches.push(rig.shrink(&pair)?);
+            }
+        }
+        Ok(self.mismatches.len() < ENOUGH)
+    }
+
     fn count(&mut self, pair: &Pair) {
         let totals = &mut self.totals;
         totals.cases += 1;

@@ -51,6 +51,8 @@ fn what_does_not_leave_the_host_is_not_judged() {
     for direction in [Direction::Ingress, Direction::Egress] {
         assert_eq!(verdict(&world, &question(direction), SELF, SELF, tcp(22)), Verdict::NotJudged);
         assert_eq!(verdict(&world, &question(direction), "127.0.0.1", "127.0.0.1", tcp(22)), Verdict::NotJudged);
+        // From an address of a device to loopback goes over lo, which is never among the devices.
+        assert_eq!(verdict(&world, &question(direction), SELF, "127.0.0.1", tcp(22)), Verdict::NotJudged);
     }
     let loopback = Question { path: Path::Device(Some("lo")), ..question(Direction::Ingress) };
     assert_eq!(verdict(&world, &loopback, WORLD, SELF, tcp(22)), Verdict::NotJudged);

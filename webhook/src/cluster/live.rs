@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, try_join_all};
 use kube::Client;
-use policy::snapshot::{Key, Manifest, Objects, Snapshot};
+use policy::snapshot::{Manifest, Objects, Snapshot};
 use tokio::sync::Mutex;
 
 use super::discover::short;
@@ -91,14 +91,11 @@ fn unread(row: &Row, error: &kube::Error) -> String {
 
 /// Makes these all the objects of a row.
 fn replace(objects: &mut Arc<Objects>, row: &Row, all: Vec<Arc<Manifest>>) {
-    let before: Vec<Key> = objects.of(row.group, row.kind).map(|object| object.key.clone()).collect();
-    if before.is_empty() && all.is_empty() {
+    if all.is_empty() && objects.of(row.group, row.kind).next().is_none() {
         return;
     }
     let objects = Arc::make_mut(objects);
-    for key in before {
-        objects.remove(&key);
-    }
+    objects.retain(|key| (key.group.as_str(), key.kind.as_str()) != (row.group, row.kind));
     for object in all {
         objects.insert(object);
     }

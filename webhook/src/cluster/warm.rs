@@ -24,15 +24,7 @@ impl Warm {
     /// The cluster as it is. Those who ask about one read at the same time wait for one of them to make its state.
     pub(super) fn state(&self, snapshot: &Snapshot, config: &Arc<Config>) -> State {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = match &*last {
-            Some((stated, state)) if Arc::ptr_eq(stated, config) => {
-                if is_same(state.snapshot(), snapshot) {
-                    return state.clone();
-                }
-                state.with(snapshot)
-            }
-            _ => State::new(snapshot, Arc::clone(config), &self.assumptions),
-        };
+        let state = self.next(last.as_ref(), snapshot, config);
         *last = Some((Arc::clone(config), state.clone()));
         state
     }
@@ -40,9 +32,15 @@ impl Warm {
     /// The cluster as it may become. It is not kept: agents go on with what they had, never with what they might have had.
     pub(super) fn imagined(&self, snapshot: &Snapshot, config: &Arc<Config>) -> State {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match last {
-            Some((stated, state)) if Arc::ptr_eq(&stated, config) => state.with(snapshot),
-            _ => State::new(snapshot, Arc::clone(config), &self.assumptions),
+        self.next(last.as_ref(), snapshot, config)
+    }
+
+    /// The state of a snapshot, from the last one where that is of the same configuration.
+    fn next(&self, last: Option<&(Arc<Config>, State)>, snapshot: &Snapshot, config: &Arc<Config>) -> State {
+        match last.filter(|(stated, _)| Arc::ptr_eq(stated, config)) {
+            Some((_, state)) if is_same(state.snapshot(), snapshot) => state.clone(),
+            Some((_, state)) => state.with(snapshot),
+            None => State::new(snapshot, Arc::clone(config), &self.assumptions),
         }
     }
 }

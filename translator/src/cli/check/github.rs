@@ -25,9 +25,7 @@ fn lines(report: &Report) -> String {
         text.push_str(&format!("::warning title=cut already::{}\n", data(&cut)));
     }
     // GitHub shows ten notices of a step.
-    for (title, lines) in
-        [("not judged, because nothing tells the ends", missing), ("taken, because nothing tells", assumed)]
-    {
+    for (title, lines) in [(Remarks::MISSING, missing), (Remarks::ASSUMED, assumed)] {
         if !lines.is_empty() {
             text.push_str(&format!("::notice title={}::{}\n", property(title), data(&lines.join("\n"))));
         }

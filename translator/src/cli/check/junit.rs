@@ -56,7 +56,7 @@ fn write(report: &Report, detected: &Detected) -> io::Result<String> {
     let Remarks { broken, assumed, .. } = Remarks::of(&report.judgement);
     let titled =
         |title: &str, lines: &[String]| lines.iter().map(|line| format!("{title}: {line}\n")).collect::<String>();
-    let out = titled("cut already, without the change", &broken) + &titled("taken, because nothing tells", &assumed);
+    let out = titled(Remarks::BROKEN, &broken) + &titled(Remarks::ASSUMED, &assumed);
     xml(&cases, &out)
 }
 

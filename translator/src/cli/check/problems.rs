@@ -30,6 +30,11 @@ pub(super) struct Remarks {
 }
 
 impl Remarks {
+    /// What is said in front of each, where each stands alone.
+    pub(super) const BROKEN: &str = "cut already, without the change";
+    pub(super) const MISSING: &str = "not judged, because nothing tells the ends";
+    pub(super) const ASSUMED: &str = "taken, because nothing tells";
+
     pub(super) fn of(judgement: &Judgement) -> Self {
         let broken = judgement.broken.iter().map(|cut| {
             let object = cut.deciding.object.as_ref().map(|key| format!(", by {key} {}", cut.deciding.path));

@@ -137,9 +137,9 @@ fn log(report: &Report) -> Log {
     };
     let Remarks { broken, missing, assumed } = Remarks::of(&report.judgement);
     let notifications = [
-        ("warning", "cut already, without the change", broken),
-        ("warning", "not judged, because nothing tells the ends", missing),
-        ("note", "taken, because nothing tells", assumed),
+        ("warning", Remarks::BROKEN, broken),
+        ("warning", Remarks::MISSING, missing),
+        ("note", Remarks::ASSUMED, assumed),
     ];
     let notifications = notifications.into_iter().flat_map(|(level, title, lines)| {
         lines.into_iter().map(move |line| Notification { level, message: plain(format!("{title}: {line}")) })

@@ -88,9 +88,8 @@ async fn compare(pace: &Pace, guarded: &Guarded, replica: &Replica, past: &Clien
         costs[1] += of(end[0] - middle[0]);
         costs[2] += of(end[1] - middle[1]);
     }
-    if let Some((reason, times)) = without.reasons.iter().chain(&with.reasons).next() {
-        return Err(format!("{times} x {reason}").into());
-    }
+    without.check()?;
+    with.check()?;
     let mut row = format!("{} | {:.0} | {:.0} ", pace.name, without.rate(), with.rate());
     for percent in [50, 99] {
         write!(row, "| {:.1} | {:.1} ", without.percentile(percent), with.percentile(percent))?;
@@ -147,7 +146,7 @@ async fn fill(client: &Client, pods: usize, endpoints: usize) -> Outcome {
     });
     let objects: Arc<Vec<Value>> = Arc::new(nodes.chain(policies).chain(endpoints).chain(pods).collect());
     let made = load::run(objects.len(), None, |number| make(client.clone(), Arc::clone(&objects), number)).await;
-    made.reasons.into_iter().next().map_or(Ok(()), |(reason, times)| Err(format!("{times} x {reason}").into()))
+    made.check()
 }
 
 /// Creates an object, with its status where it has one.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::Outcome;
+
 /// Requests under way at a time.
 pub(crate) const CLIENTS: usize = 50;
 
@@ -39,6 +41,12 @@ impl Load {
     /// Answers a second.
     pub(crate) fn rate(&self) -> f64 {
         self.asked as f64 / self.took.as_secs_f64()
+    }
+
+    /// Fails if any was not let in.
+    pub(crate) fn check(&self) -> Outcome {
+        let refused = self.reasons.iter().next();
+        refused.map_or(Ok(()), |(reason, times)| Err(format!("{times} x {reason}").into()))
     }
 
     /// Counts what another one counted as well.

@@ -23,9 +23,7 @@ pub(crate) async fn run(reviews: usize) -> Outcome {
         let each = reviews / PARTS;
         if part > 0 {
             let asked = load::run(each, None, |number| direct.ask((part - 1) * each + number)).await;
-            if let Some((reason, times)) = asked.reasons.iter().next() {
-                return Err(format!("{times} x {reason}").into());
-            }
+            asked.check()?;
         }
         let [now, most] = replica.memory()?;
         println!("| {} | {now} | {most} |", part * each);

@@ -25,8 +25,8 @@ pub fn case(seed: u64, index: u64) -> Case {
     let block = &mut Dice::new(seed ^ 0xb10c, index / BLOCK);
     let mut objects = world::configuration(block);
     let env = world::environment(block);
-    // In nftables mode some rules end Felix, such as one with an ICMP code.
-    let only_iptables = block.chance(15);
+    // Some rules end Felix in one of its modes, such as one with an ICMP code in nftables mode.
+    let only = block.weighted(&[(75, None), (15, Some(Dataplane::Iptables)), (10, Some(Dataplane::Nftables))]);
     let dice = &mut Dice::new(seed, index);
     let raw = dice.chance(25);
     // Felix remembers the default action of a tier that was there before, so no name comes twice.
@@ -36,14 +36,14 @@ pub fn case(seed: u64, index: u64) -> Case {
     objects.extend(world::sets(dice));
     objects.extend(world::services(dice));
     objects.extend(world::endpoints(dice));
-    let context = policy::Context { raw, only_iptables, tiers: names, index };
+    let context = policy::Context { raw, only, tiers: names, index };
     objects.extend((0..dice.number(1..=5)).map(|number| policy::object(dice, &context, number)));
     let packets = packets::packets(dice, &objects);
     Case {
         id: format!("{seed}/{index}"),
         node: world::NODE.to_owned(),
         raw,
-        dataplane: only_iptables.then_some(Dataplane::Iptables),
+        dataplane: only,
         env,
         interfaces: world::interfaces(),
         objects,

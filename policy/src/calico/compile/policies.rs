@@ -248,6 +248,14 @@ impl Compiler<'_> {
                 let effect = "iptables takes a type only with ICMP, or ICMPv6 in IPv6, as the protocol, and Felix gives up on its nodes";
                 self.danger(key, format!("{path}[{}].{field}", rule.index), effect, Hazard::StopsIptables);
             }
+            // Felix writes `-p` for each of the two (projectcalico/calico:felix/rules/policy.go CalculateRuleMatch,
+            // felix/iptables/match_builder.go NotProtocol), and iptables takes one (netfilter iptables:libxtables/xtables.c
+            // do_parse). A rule that is left out in a family is not written there.
+            let both = rule.protocol.is_some() && rule.not_protocol.is_some();
+            if both && (rule.families.v4 || rule.families.v6) {
+                let effect = "iptables takes no second protocol in a rule, and Felix gives up on its nodes";
+                self.danger(key, format!("{path}[{}].notProtocol", rule.index), effect, Hazard::StopsIptables);
+            }
             // A service is matched by address, protocol and port behind the protocol of the rule (projectcalico/calico:
             // felix/nftables/match_builder.go DestIPPortSet). nft aborts when it is to list that behind a protocol whose header it
             // does not know (netfilter nftables:src/payload.c payload_expr_complete), and Felix has it list its table at every

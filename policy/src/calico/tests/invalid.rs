@@ -99,6 +99,25 @@ fn icmp_types_without_their_protocol_stop_felix_with_iptables() {
     }
 }
 
+/// `protocol` beside `notProtocol` passes the API, and ends Felix in iptables mode: it writes `-p` for each, and
+/// iptables-restore refuses the second (projectcalico/calico:felix/rules/policy.go CalculateRuleMatch; netfilter
+/// iptables:libxtables/xtables.c, "multiple -p flags not allowed"; found as a random state, with iptables 1.8.9). nft takes both.
+#[test]
+fn a_protocol_beside_an_excluded_one_stops_felix_with_iptables() {
+    for lab in [Lab::new, Lab::raw] {
+        let hazards = |rule: Value| -> Vec<(String, Hazard)> {
+            let dangers = lab().on_eth0().policy("p", denying(rule)).state().dangers;
+            dangers.into_iter().map(|danger| (danger.path, danger.hazard)).collect()
+        };
+        for (protocol, other) in [(json!("TCP"), json!("SCTP")), (json!(6), json!(6)), (json!("UDP"), json!(47))] {
+            let rule = json!({"protocol": protocol, "notProtocol": other});
+            assert_eq!(hazards(rule), [("spec.ingress[0].notProtocol".to_owned(), Hazard::StopsIptables)]);
+            assert_eq!(hazards(json!({"protocol": protocol})), []);
+            assert_eq!(hazards(json!({"notProtocol": other})), []);
+        }
+    }
+}
+
 /// A rule for a protocol whose header nft does not know, to a service, ends Felix in nftables mode: the match of the service
 /// reads ports, and nft aborts when Felix has it list the rule, which was written without complaint
 /// (projectcalico/calico:felix/nftables/table.go getHashesAndRulesFromDataplane panics after retries; netfilter

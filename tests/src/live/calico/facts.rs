@@ -36,6 +36,7 @@ const FIELDS: &[&str] = &[
     "action: Log",
     "protocol",
     "notProtocol",
+    "notProtocol beside protocol",
     "ipVersion",
     "icmp.type",
     "icmp.code",
@@ -257,6 +258,9 @@ fn rule_facts(rule: &Value) -> Vec<(&'static str, String)> {
             }
             _ => drop(facts.insert((FIELD, field))),
         }
+    }
+    if [&rule["protocol"], &rule["notProtocol"]].iter().all(|protocol| !protocol.is_null()) {
+        facts.insert((FIELD, "notProtocol beside protocol".to_owned()));
     }
     for side in ["source", "destination"] {
         let entity = &rule[side];

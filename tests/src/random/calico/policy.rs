@@ -1,5 +1,6 @@
 //! GlobalNetworkPolicies of every class.
 
+use ::policy::calico::settings::Dataplane;
 use serde_json::{Value, json};
 
 use super::{rule, selector};
@@ -9,8 +10,8 @@ use crate::random::Dice;
 pub(super) struct Context {
     /// Whether they are stored as they are.
     pub(super) raw: bool,
-    /// Whether the case is for iptables mode alone, and may hold what ends Felix in nftables mode.
-    pub(super) only_iptables: bool,
+    /// The one mode that the case is for, where it may hold what ends Felix in the other.
+    pub(super) only: Option<Dataplane>,
     /// Tiers besides the default one.
     pub(super) tiers: Vec<String>,
     /// Index of the case.

@@ -1,5 +1,6 @@
 //! Rules with every field.
 
+use ::policy::calico::settings::Dataplane;
 use serde_json::{Value, json};
 
 use super::policy::Context;
@@ -17,7 +18,7 @@ pub(super) fn rule(dice: &mut Dice, ingress: bool, context: &Context) -> Value {
     let six = dice.chance(30);
     match dice.number(..10) {
         0..3 => with_ports(dice, &mut rule),
-        3 => icmp(dice, &mut rule, six, context.only_iptables),
+        3 => icmp(dice, &mut rule, six, context.only == Some(Dataplane::Iptables)),
         4 => {
             rule["protocol"] =
                 dice.pick(&[json!("UDPLite"), json!(47), json!(112), json!("SCTP"), json!(6), json!("TCP")])
@@ -33,6 +34,13 @@ pub(super) fn rule(dice: &mut Dice, ingress: bool, context: &Context) -> Value {
         }
         _ => {}
     }
+    if context.only == Some(Dataplane::Nftables) && dice.chance(10) {
+        // Two matches of a protocol, or a type behind another one, end Felix in iptables mode.
+        match dice.number(..3) {
+            0 => rule["notICMP"] = json!({"type": dice.pick(&ICMP)}),
+            _ => rule["notProtocol"] = json!(dice.pick(&["TCP", "UDP", "ICMP", "ICMPv6", "SCTP"])),
+        }
+    }
     if dice.chance(8) {
         rule["ipVersion"] = json!(if six { 6 } else { 4 });
     }
@@ -46,7 +54,10 @@ pub(super) fn rule(dice: &mut Dice, ingress: bool, context: &Context) -> Value {
             json!({"name": dice.weighted(&[(4, world::SERVICES[0]), (1, world::SERVICES[1])]), "namespace": "default"});
         let side = if ingress { "source" } else { "destination" };
         rule[side] = json!({"services": service});
-        if !ingress && !context.only_iptables && [47, 112].iter().any(|number| rule["protocol"] == *number) {
+        if !ingress
+            && context.only != Some(Dataplane::Iptables)
+            && [47, 112].iter().any(|number| rule["protocol"] == *number)
+        {
             // In nftables mode a service behind a protocol of which nft knows no header ends Felix.
             rule["protocol"] = json!("UDPLite");
         }
@@ -58,7 +69,7 @@ pub(super) fn rule(dice: &mut Dice, ingress: bool, context: &Context) -> Value {
         rule["metadata"] = json!({"annotations": {"note": "x"}});
     }
     if dice.chance(2) {
-        spoil(dice, &mut rule);
+        spoil(dice, &mut rule, context);
     }
     // A side that nothing was written on.
     if let Some(fields) = rule.as_object_mut() {
@@ -147,11 +158,13 @@ fn entity(dice: &mut Dice, entity: &mut Value, six: bool) {
 }
 
 /// What Calico's validator refuses.
-fn spoil(dice: &mut Dice, rule: &mut Value) {
+fn spoil(dice: &mut Dice, rule: &mut Value, context: &Context) {
     let which = dice.number(..6);
-    if let (2 | 3, Some(fields)) = (which, rule.as_object_mut()) {
-        // A type beside another protocol ends Felix in iptables mode.
-        fields.retain(|field, _| field != "icmp" && field != "notICMP");
+    if let (2 | 3, Some(fields)) = (which, rule.as_object_mut())
+        && context.only != Some(Dataplane::Nftables)
+    {
+        // Beside another protocol they end Felix in iptables mode.
+        fields.retain(|field, _| !["icmp", "notICMP", "notProtocol"].contains(&field.as_str()));
     }
     match which {
         0 => rule["source"] = json!({"nets": ["10.9.0.7/24"]}),

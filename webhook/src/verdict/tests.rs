@@ -103,6 +103,62 @@ fn a_deletion_that_cuts_is_refused() {
     insta::assert_snapshot!(message(&ask(&state, Some(&before), None)));
 }
 
+/// The names that a policy is stored under: up to 3.31 with its tier, from 3.32 as given, and written by hand without the
+/// user's own metadata beside it (projectcalico/calico:libcalico-go/lib/backend/k8s/resources/resources.go).
+#[test]
+fn policies_are_judged_in_every_shape_that_they_are_stored_in() {
+    let texts = [CALICO, AUTOMATIC].map(|text| text.replace("projectcalico.org/v3", "crd.projectcalico.org/v1"));
+    let state = state(&[NODES, &texts[0], &texts[1]], "");
+    for (name, given) in [("default.bad", Some("bad")), ("bad", Some("bad")), ("default.bad", None), ("bad", None)] {
+        let shaped = |spec: Value| {
+            let mut object = gnp(name, &spec);
+            object["apiVersion"] = json!("crd.projectcalico.org/v1");
+            if let Some(given) = given {
+                let metadata = json!({"name": given, "creationTimestamp": null}).to_string();
+                object["metadata"]["annotations"] = json!({"projectcalico.org/metadata": metadata});
+            }
+            object
+        };
+        let bad = shaped(json!({"tier": "default", "types": ["Ingress"], "ingress": [{"action": "Deny"}]}));
+        let harmless = shaped(json!({"tier": "default", "types": ["Ingress"], "ingress": [{"action": "Allow"}]}));
+        for before in [None, Some(&harmless)] {
+            let denied = ask(&state, before, Some(&bad));
+            let text = message(&denied);
+            assert!(text.starts_with("cuts-kubelet-api") && text.contains(name), "{text}");
+        }
+        for before in [None, Some(&bad)] {
+            assert_eq!(ask(&state, before, Some(&harmless)).answer.denial, None, "{name} {given:?}");
+        }
+    }
+}
+
+/// The labels that selectors match are stored beside the user's metadata, and those of the stored object are few (as above).
+#[test]
+fn labels_of_endpoints_are_found_in_every_shape() {
+    let texts = [CALICO, GUARDED_NODES].map(|text| text.replace("projectcalico.org/v3", "crd.projectcalico.org/v1"));
+    let state = state(&[NODES, &texts[0], &texts[1]], "");
+    let labels = json!({"kubernetes.io/hostname": "w1"});
+    let endpoint = |metadata: Value| {
+        json!({"apiVersion": "crd.projectcalico.org/v1", "kind": "HostEndpoint", "metadata": metadata,
+            "spec": {"node": "w1", "interfaceName": "*", "profiles": ["projectcalico-default-allow"], "expectedIPs": ["10.0.0.2"]}})
+    };
+    let kept = json!({"name": "w1", "labels": labels, "creationTimestamp": null}).to_string();
+    let other = json!({"name": "w1", "creationTimestamp": null}).to_string();
+    let lets_in = json!({"name": "w1", "labels": {"role": "idle"}, "creationTimestamp": null}).to_string();
+    let of = |annotation: &str| json!({"projectcalico.org/metadata": annotation});
+    for metadata in [
+        json!({"name": "w1", "annotations": of(&kept)}),
+        json!({"name": "w1", "labels": labels}),
+        json!({"name": "w1", "labels": labels, "annotations": of(&other)}),
+    ] {
+        let denied = ask(&state, None, Some(&endpoint(metadata)));
+        assert!(denied.answer.denial.is_some());
+    }
+    // Nothing selects it, and its profile allows.
+    let harmless = endpoint(json!({"name": "w1", "annotations": of(&lets_in)}));
+    assert_eq!(ask(&state, None, Some(&harmless)).answer.denial, None);
+}
+
 #[test]
 fn content_that_stops_an_agent_is_refused() {
     let state = state(&[NODES, CALICO, AUTOMATIC], "");

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::args::{Args, Certificates, Format};
+use crate::args::{Args, Certificates};
 use crate::certificates::{self, Clock, Files, Own, Pace, Source};
 use crate::cluster::{self, Options, Running};
 use crate::health::Readiness;
+use crate::logs;
 use crate::metrics::Metrics;
 use crate::offline::{self, Fixed, Unusable};
 use crate::serve::{self, Addresses, Listeners, Served};
@@ -16,7 +17,6 @@ use certs::Lifetimes;
 use clap::Parser as _;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 /// Why this ends.
 #[derive(Debug, thiserror::Error)]
@@ -68,15 +68,17 @@ pub fn run_by(clock: Clock) -> ExitCode {
 }
 
 fn start(args: &Args, clock: Clock) -> Result<(), Failure> {
-    log(args)?;
     // The client asks for the provider of the process.
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        tracing::debug!("a TLS provider is installed already");
-    }
+    let installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Io(format!("cannot start: {error}")))?;
+    // Dropped before the runtime is, which sends the last spans.
+    let _logs = logs::start(args, runtime.handle()).map_err(Failure::Usage)?;
+    if installed.is_err() {
+        tracing::debug!("a TLS provider is installed already");
+    }
     if !args.snapshot.is_empty() {
         runtime.block_on(offline(args))
     } else if args.self_test {
@@ -84,17 +86,6 @@ fn start(args: &Args, clock: Clock) -> Result<(), Failure> {
     } else {
         runtime.block_on(guard(args, clock))
     }
-}
-
-fn log(args: &Args) -> Result<(), Failure> {
-    let filter =
-        EnvFilter::try_new(&args.log).map_err(|error| Failure::Usage(format!("--log {}: {error}", args.log)))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match args.log_format {
-        Format::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
-        Format::Text => log.init(),
-    }
-    Ok(())
 }
 
 async fn offline(args: &Args) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod cluster;
 pub mod command;
 pub mod health;
+mod logs;
 pub mod metrics;
 pub mod offline;
 pub mod review;

@@ -24,7 +24,10 @@ use http_body_util::BodyExt as _;
 use policy::snapshot::Manifest;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
+use crate::logs;
 use crate::metrics::{Metrics, Outcome};
 use crate::review::{Malformed, Operation, Request};
 use crate::verdict::Decision;
@@ -90,7 +93,19 @@ async fn validate(
     request: HttpRequest,
 ) -> Response {
     let start = Instant::now();
-    let review = timeout_at(start + REQUEST, review(&shared, &query, request, start)).await;
+    let span = tracing::debug_span!(
+        "review",
+        otel.kind = "server",
+        otel.status_code = Empty,
+        uid = Empty,
+        operation = Empty,
+        kind = Empty,
+        name = Empty,
+        verdict = Empty
+    );
+    logs::follow(&span, request.headers());
+    let review = review(&shared, &query, request, start).instrument(span.clone());
+    let review = timeout_at(start + REQUEST, review).await;
     let (status, body, outcome) = match review {
         Ok(Ok((body, outcome))) => (StatusCode::OK, body, outcome),
         Ok(Err(failure)) => {
@@ -101,6 +116,9 @@ async fn validate(
         Err(_) => (StatusCode::GATEWAY_TIMEOUT, b"the body came too slowly".to_vec(), Outcome::Slow),
     };
     shared.metrics.review(outcome, start.elapsed());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     let kind = if status == StatusCode::OK { "application/json" } else { "text/plain; charset=utf-8" };
     (status, [(header::CONTENT_TYPE, kind)], body).into_response()
 }
@@ -162,7 +180,9 @@ async fn review(
     let thread = timeout_at(deadline, Arc::clone(&shared.threads).acquire_owned()).await;
     let Ok(Ok(thread)) = thread else { return Err(Failure::Busy) };
     let (judge, metrics) = (Arc::clone(&shared.judge), Arc::clone(&shared.metrics));
+    let span = Span::current();
     let task = tokio::task::spawn_blocking(move || {
+        let _span = span.entered();
         // Held until the work is done, also when nobody waits for it any more.
         let _thread = thread;
         // Nothing is left half done: the state that a judge reads is immutable.
@@ -195,6 +215,9 @@ fn decide(
         metrics.finding(&finding.code, finding.mode);
     }
     let verdict = if answer.denial.is_some() { Outcome::Denied } else { Outcome::Allowed };
+    let span = Span::current();
+    span.record("uid", &*request.uid).record("operation", operation.name());
+    span.record("kind", &*request.kind.kind).record("name", &*request.name).record("verdict", verdict.name());
     tracing::info!(
         uid = &*request.uid,
         user = &*request.user_info.username,

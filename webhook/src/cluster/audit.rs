@@ -10,6 +10,7 @@ use policy::lifeline::judge::{Cut, Judgement};
 use policy::snapshot::{Key, Snapshot};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::events::{Events, Subject};
 use super::live::Live;
@@ -41,7 +42,7 @@ impl Audit {
         let mut told: BTreeSet<Blame> = BTreeSet::new();
         while stop.run_until_cancelled(self.due()).await.is_some() {
             let start = Instant::now();
-            match self.judged().await {
+            match self.judged().instrument(tracing::debug_span!("audit")).await {
                 Ok((snapshot, judgement, lifelines)) => {
                     self.metrics.cluster.audit(Some(&lifelines), start.elapsed());
                     let blamed = blamed(&judgement.cuts);

@@ -34,6 +34,7 @@ impl Judge for Guard {
         self.is_read(change)?;
         let config = Arc::clone(&self.config.borrow());
         let judge = |snapshot: &Snapshot, read: bool| {
+            let _span = tracing::debug_span!("judge", read).entered();
             let Self { warm, .. } = self;
             let state = if read { warm.state(snapshot, &config) } else { warm.imagined(snapshot, &config) };
             decide(&state, change)

@@ -12,6 +12,7 @@ use futures::future::{BoxFuture, try_join_all};
 use kube::Client;
 use policy::snapshot::{Manifest, Objects, Snapshot};
 use tokio::sync::Mutex;
+use tracing::Instrument as _;
 
 use super::discover::short;
 use super::listing::Listing;
@@ -103,12 +104,13 @@ fn replace(objects: &mut Arc<Objects>, row: &Row, all: Vec<Arc<Manifest>>) {
 
 impl Source for Live {
     fn read(&self) -> BoxFuture<'_, Result<Snapshot, String>> {
-        Box::pin(async {
+        let read = async {
             let start = Instant::now();
             let read = self.all().await;
             self.metrics.cluster.live_read(read.is_ok(), start.elapsed());
             read
-        })
+        };
+        Box::pin(read.instrument(tracing::debug_span!("read")))
     }
 }
 

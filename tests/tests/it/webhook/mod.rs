@@ -5,6 +5,7 @@ mod lockouts;
 mod presets;
 mod rights;
 mod same;
+mod spans;
 mod ways;
 
 /// What a test comes to.

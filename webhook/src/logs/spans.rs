@@ -1,0 +1,119 @@
+//! Spans of reviews and audits, sent to a collector over OTLP (HTTP, protobuf).
+//!
+//! Where to is said by the environment that OpenTelemetry specifies: nothing is sent unless `OTEL_EXPORTER_OTLP_ENDPOINT` or
+//! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set.
+
+use std::env;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::http::HeaderMap;
+use hyper_rustls::HttpsConnectorBuilder;
+use opentelemetry::propagation::TextMapPropagator as _;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_http::hyper::HyperClient;
+use opentelemetry_http::{Bytes, HeaderExtractor, HttpClient, HttpError, Request, Response};
+use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::resource::EnvResourceDetector;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tokio::runtime::Handle;
+use tracing::{Span, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::registry::LookupSpan;
+
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+/// The name of the service, unless the environment gives another.
+const SERVICE: &str = "lifeline-webhook";
+/// For one batch, with the answer to it: what the specification says where nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// For the last batches, when the process ends.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Sends spans until it is dropped, and then the last of them.
+#[derive(Debug)]
+pub(super) struct Spans(SdkTracerProvider);
+
+impl Drop for Spans {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.shutdown_with_timeout(LAST) {
+            tracing::warn!(%error, "the last spans are lost");
+        }
+    }
+}
+
+/// What collects spans, and what sends them; nothing where no collector is named.
+pub(super) fn start<S>(runtime: &Handle) -> Result<Option<(impl Layer<S> + use<S>, Spans)>, String>
+where
+    S: Subscriber + for<'s> LookupSpan<'s> + Send + Sync,
+{
+    let Some((_, endpoint)) = set(&ENDPOINTS) else { return Ok(None) };
+    if let Some((name, protocol)) = set(&PROTOCOLS).filter(|(_, protocol)| protocol != "http/protobuf") {
+        return Err(format!("{name}={protocol}: spans are sent by http/protobuf alone, to port 4318 as a rule"));
+    }
+    let exporter = SpanExporter::builder().with_http().with_http_client(client(&endpoint, runtime)?).build();
+    let exporter = exporter.map_err(|error| format!("the collector {endpoint}: {error}"))?;
+    let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
+    let tracer = provider.tracer("webhook");
+    // Spans of our own: those of the exporter's client would have it send ever more.
+    let own = Targets::new().with_target("webhook", LevelFilter::DEBUG);
+    let layer = tracing_opentelemetry::layer().with_tracer(tracer).with_filter(own);
+    Ok(Some((layer, Spans(provider))))
+}
+
+/// The first variable of several that is set, with its value.
+fn set(names: &[&'static str]) -> Option<(&'static str, String)> {
+    let values = names.iter().filter_map(|name| Some((*name, env::var(name).ok()?)));
+    values.into_iter().find(|(_, value)| !value.is_empty())
+}
+
+fn resource() -> Resource {
+    let name = set(&["OTEL_SERVICE_NAME"]).map_or_else(|| SERVICE.to_owned(), |(_, name)| name);
+    let version = opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    Resource::builder_empty()
+        .with_service_name(name)
+        .with_attribute(version)
+        .with_detector(Box::new(EnvResourceDetector::new()))
+        .build()
+}
+
+/// A client that trusts whom the system trusts, or the authorities in the file that `SSL_CERT_FILE` names.
+fn client(endpoint: &str, runtime: &Handle) -> Result<OnRuntime, String> {
+    let connector = HttpsConnectorBuilder::new();
+    let client: Arc<dyn HttpClient> = if endpoint.starts_with("https:") {
+        let connector = connector
+            .with_native_roots()
+            .map_err(|error| format!("{endpoint}: no authorities to trust ({error}); set SSL_CERT_FILE"))?;
+        Arc::new(HyperClient::new(connector.https_only().enable_http1().build(), TIMEOUT, None))
+    } else {
+        Arc::new(HyperClient::with_default_connector(TIMEOUT, None))
+    };
+    Ok(OnRuntime { client, runtime: runtime.clone() })
+}
+
+/// The exporter has a thread of its own, and the client lives where everything else waits.
+#[derive(Debug)]
+struct OnRuntime {
+    client: Arc<dyn HttpClient>,
+    runtime: Handle,
+}
+
+#[async_trait]
+impl HttpClient for OnRuntime {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let client = Arc::clone(&self.client);
+        self.runtime.spawn(async move { client.send_bytes(request).await }).await?
+    }
+}
+
+/// Makes a span part of the trace that a request says it belongs to.
+pub(super) fn follow(span: &Span, headers: &HeaderMap) {
+    let context = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+    // It fails where nothing collects spans, and then nothing is to be done.
+    let _ = span.set_parent(context);
+}

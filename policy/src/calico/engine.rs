@@ -12,7 +12,7 @@ use super::settings::{Dataplane, Settings};
 use super::state::{HostEndpoint, Interfaces, State};
 use crate::packet::{Exhausted, Held, Region, SharedSpace, Space};
 use crate::snapshot::{Key, Manifest, Snapshot};
-use crate::warm::{SLACK, SLACK_ENTRIES, SLACK_NODES, lock};
+use crate::warm::{Lost, SLACK, SLACK_ENTRIES, SLACK_NODES, lock};
 
 /// A compiled snapshot that answers many questions, and from which that of a changed snapshot is made at the cost of the
 /// change. Cheap to clone; the engines before and after a change share what they have in common.
@@ -67,16 +67,6 @@ impl Work {
         // What was kept while the steps ran out is wrong.
         space.make(|space| region(space, kept)).inspect_err(|_| *kept = Kept::default())
     }
-}
-
-/// What a change of one policy may lose.
-pub(crate) enum Lost {
-    /// Nothing, on no node.
-    Nothing,
-    /// No other packets than these.
-    AtMost(Held),
-    /// Only the state after the change tells.
-    Unknown,
 }
 
 /// All of a question and of the node's place in its state that the answer depends on, within one frame.

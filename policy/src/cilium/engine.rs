@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::compile::{Memory, Options, Parts, Rule, State};
-use super::evaluate::{BUDGET, Kept, Universe, regions, with_others};
+use super::evaluate::{BUDGET, Kept, Universe, lost, regions, with_others};
 use super::question::{Layer, Path, Question};
+use super::settings::Enforcement;
 use super::version::Version;
-use crate::packet::{Direction, Exhausted, Held, SharedSpace, Space};
-use crate::snapshot::Snapshot;
-use crate::warm::{SLACK, SLACK_ENTRIES, SLACK_NODES, lock};
+use crate::packet::{Direction, Exhausted, Held, Region, SharedSpace, Space};
+use crate::snapshot::{Key, Manifest, Snapshot};
+use crate::warm::{Lost, SLACK, SLACK_ENTRIES, SLACK_NODES, lock};
 
 /// A compiled snapshot that answers many questions, and from which that of a changed snapshot is made at the cost of the
 /// change. Cheap to clone; the engines before and after a change share what they have in common.
@@ -175,6 +176,27 @@ impl Engine {
         Ok(passing)
     }
 
+    /// What may be lost on any node when one policy is put in, or taken away where none is given.
+    ///
+    /// # Errors
+    ///
+    /// The policies are too large to judge.
+    pub(crate) fn may_lose(&self, key: &Key, policy: Option<&Manifest>) -> Result<Lost, Exhausted> {
+        let swap = self.parts.swap(&self.state, key, policy, self.schema, &mut lock(&self.line.memory));
+        let Some(swap) = swap else { return Ok(Lost::Unknown) };
+        let settings = &self.state.settings;
+        if !settings.host_firewall.value || settings.audit.value || settings.enforcement.value == Enforcement::Never {
+            return Ok(Lost::Nothing);
+        }
+        if [Direction::Ingress, Direction::Egress].iter().any(|direction| swap.closes(&self.state, *direction)) {
+            return Ok(Lost::Unknown);
+        }
+        self.line.tidy();
+        let peers = self.frame.peers.get_or_init(|| Universe::of_peers(&self.state));
+        let held = self.line.make(|space, kept| lost(&self.state, peers, &swap, space, kept))?;
+        Ok(if held.is_empty() { Lost::Nothing } else { Lost::AtMost(held) })
+    }
+
     /// The packets that pass the host layer between the addresses of a node, whichever these are, and those of others: the
     /// same for nodes of a [class](Self::class). Everything else passes, as policy is not asked about it.
     ///
@@ -186,11 +208,7 @@ impl Engine {
             return lock(&self.line.work).space.make(|_| Space::ALL);
         }
         let peers = self.frame.peers.get_or_init(|| Universe::of_peers(&self.state));
-        let mut work = lock(&self.line.work);
-        let Work { space, kept, .. } = &mut *work;
-        let answer = space.make(|space| with_others(&self.state, peers, question, space, kept));
-        // What was kept while the steps ran out is wrong.
-        answer.inspect_err(|_| *kept = Kept::default())
+        self.line.make(|space, kept| with_others(&self.state, peers, question, space, kept))
     }
 
     /// The class of a node: see [`with_others`](Self::with_others). It means the same in engines that come from one another.
@@ -243,6 +261,14 @@ impl Engine {
 }
 
 impl Line {
+    /// The packets of a region that is made with what is kept.
+    fn make(&self, region: impl FnOnce(&mut Space, &mut Kept) -> Region) -> Result<Held, Exhausted> {
+        let mut work = lock(&self.work);
+        let Work { space, kept, .. } = &mut *work;
+        // What was kept while the steps ran out is wrong.
+        space.make(|space| region(space, kept)).inspect_err(|_| *kept = Kept::default())
+    }
+
     /// Forgets what is out of use, where that has become much: the policies of past changes, and the space. Sets that
     /// somebody holds stay in the old one.
     fn tidy(&self) {

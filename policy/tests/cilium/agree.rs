@@ -30,7 +30,7 @@ const PREFIXES: &[&str] = &[
     "fd00::2/128",
     "2001:db8::/32",
 ];
-const PEERS: &[&str] = &[
+pub(crate) const PEERS: &[&str] = &[
     "10.0.0.1",
     "10.0.0.2",
     "10.0.0.3",
@@ -67,6 +67,7 @@ const KEYS: &[&str] = &[
     "team",
     "cidrgroup:team",
     "cidr:10.0.0.0/8",
+    "10.0.0.0/8",
     "k8s:io.kubernetes.pod.namespace",
     "io.cilium.k8s.policy.cluster",
     "kubernetes.io/hostname",

@@ -4,6 +4,7 @@ mod agree;
 mod cluster;
 mod datapath;
 mod engine;
+mod glance;
 mod identities;
 mod objects;
 mod tables;

@@ -44,7 +44,8 @@ fn moved(random: &mut Random, snapshot: &Snapshot) -> Snapshot {
 #[test]
 fn a_warm_judge_judges_as_a_cold_one() {
     let assumptions = lab::assumptions();
-    let (mut judged, mut glances) = (0, [0_u32; 2]);
+    // Changes of Calico's and of Cilium's objects of which a glance tells nothing, and of which it does.
+    let (mut judged, mut glances) = (0, [[0_u32; 2]; 2]);
     for seed in 0..SEQUENCES {
         let mut random = Random(seed.wrapping_mul(0x1234_5678_9abc_def1));
         let cilium = random.one_in(2);
@@ -70,7 +71,8 @@ fn a_warm_judge_judges_as_a_cold_one() {
             assert_eq!(ours.as_ref().map(text), theirs.as_ref().map(text), "{}", shown());
             for change in &changes {
                 let glance = warm.glance(change);
-                glances[usize::from(glance.is_some())] += 1;
+                let of = &mut glances[usize::from(change.key().group == "cilium.io")];
+                of[usize::from(glance.is_some())] += 1;
                 if let Some(glance) = glance {
                     let at_length = cold.decide_at_length(std::slice::from_ref(change));
                     assert_eq!(Ok(text(&glance)), at_length.map(|it| text(&it)), "{}", shown());
@@ -95,7 +97,7 @@ fn a_warm_judge_judges_as_a_cold_one() {
         }
     }
     assert!(judged > 100, "{judged}");
-    assert!(glances.iter().all(|count| *count > 20), "{glances:?}");
+    assert!(glances.iter().flatten().all(|count| *count > 10), "{glances:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::model::index;
 use super::{Rule, State};
+use crate::cilium::selector::Requirement;
 use crate::cilium::settings::Enforcement;
 use crate::packet::Direction;
 
@@ -29,6 +30,11 @@ impl State {
     /// their own. In the order of names.
     pub fn classes(&self) -> Vec<Vec<&str>> {
         self.selected.classes()
+    }
+
+    /// Whether what nothing allows is denied at every node that a selector may select.
+    pub(super) fn denies_by_default(&self, subject: &[Requirement], direction: Direction) -> bool {
+        self.settings.enforcement.value == Enforcement::Always || self.selected.denies_by_default(subject, direction)
     }
 
     /// Whether policy is enforced on a node (cilium/cilium:pkg/policy/repository.go,

@@ -11,6 +11,8 @@ mod ports;
 mod refusal;
 mod schema;
 mod selected;
+mod settled;
+mod swap;
 mod take;
 
 pub use enforcement::Enforced;
@@ -19,6 +21,7 @@ pub use model::{Condition, Element, Peers, Port, Ports, Rule};
 pub(crate) use node_port::NodePort;
 pub(super) use parts::{Memory, Parts};
 pub use refusal::{Refusal, Stage, Unknown};
+pub(super) use swap::Swap;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,10 +87,10 @@ impl State {
         Parts::new(snapshot, options, None, &mut Memory::default()).1
     }
 
-    /// Named ports that a rule uses and that pods with equal labels have with different numbers.
-    fn ambiguous_names(&self) -> Vec<Unknown> {
+    /// Named ports that rules use and that pods with equal labels have with different numbers.
+    fn ambiguous_names(&self, rules: &[Arc<Rule>]) -> Vec<Unknown> {
         let mut unknown = Vec::new();
-        for rule in &self.rules {
+        for rule in rules {
             for element in rule.of(Direction::Egress) {
                 let ports = element.ports.iter().flatten();
                 let mut names = ports.filter_map(|port| match &port.ports {
@@ -101,21 +104,6 @@ impl State {
             }
         }
         unknown
-    }
-
-    /// Named ports of everyone, beside an empty `cidrGroupSelector`. The two selectors share a key in the agent's cache, and
-    /// whichever comes first decides for both whose ports are looked up
-    /// (cilium/cilium:pkg/policy/selectorcache.go, `addSelectorLocked`; l4.go, `toMapState`).
-    fn names_of_everyone(&self) -> Vec<Unknown> {
-        let elements =
-            self.rules.iter().flat_map(|rule| rule.of(Direction::Egress).map(move |element| (rule, element)));
-        let named = elements.filter(|(_, element)| {
-            let everyone = matches!(&element.peers, Peers::Some(all) if all.contains(&Selector::Everyone));
-            everyone && element.ports.iter().flatten().any(|port| matches!(port.ports, Ports::Named(_)))
-        });
-        let what =
-            "whose named ports are meant depends on the order in which the agent meets an empty cidrGroupSelector";
-        named.map(|(rule, element)| Unknown::of(&rule.key.to_string(), &element.path, what)).collect()
     }
 
     /// Names of the nodes, sorted.
@@ -135,6 +123,19 @@ impl State {
     pub fn view(&self, node: &str) -> View<'_> {
         self.ipcache.view(node)
     }
+}
+
+/// Named ports of everyone, beside an empty `cidrGroupSelector`. The two selectors share a key in the agent's cache, and
+/// whichever comes first decides for both whose ports are looked up
+/// (cilium/cilium:pkg/policy/selectorcache.go, `addSelectorLocked`; l4.go, `toMapState`).
+fn names_of_everyone(rules: &[Arc<Rule>]) -> Vec<Unknown> {
+    let elements = rules.iter().flat_map(|rule| rule.of(Direction::Egress).map(move |element| (rule, element)));
+    let named = elements.filter(|(_, element)| {
+        let everyone = matches!(&element.peers, Peers::Some(all) if all.contains(&Selector::Everyone));
+        everyone && element.ports.iter().flatten().any(|port| matches!(port.ports, Ports::Named(_)))
+    });
+    let what = "whose named ports are meant depends on the order in which the agent meets an empty cidrGroupSelector";
+    named.map(|(rule, element)| Unknown::of(&rule.key.to_string(), &element.path, what)).collect()
 }
 
 impl Unknown {

@@ -10,10 +10,15 @@ use ipnet::IpNet;
 use super::node_port::{self, NodePort};
 use super::refusal::{Refusal, Unknown};
 use super::selected::{self, Selected};
-use super::{GROUP, Options, State, groups, settings_unknown, take};
+use super::settled::are_settled;
+use super::swap::Swap;
+use super::{GROUP, Options, State, groups, names_of_everyone, settings_unknown, take};
 use crate::cilium::identity::{Group, Ipcache, Members};
 use crate::cilium::settings::{SettingError, Settings};
-use crate::snapshot::{Cluster, Snapshot};
+use crate::snapshot::{Cluster, Key, Manifest, Snapshot};
+
+const CLUSTERWIDE: &str = "CiliumClusterwideNetworkPolicy";
+const NAMESPACED: &str = "CiliumNetworkPolicy";
 
 /// What objects were made into before, for all states that come from one another and have the same settings and services.
 #[derive(Debug, Default)]
@@ -40,6 +45,8 @@ pub(in crate::cilium) struct Parts {
     groups: Arc<Groups>,
     policies: Vec<Arc<take::Part>>,
     prefixes: Arc<BTreeSet<IpNet>>,
+    /// Whether what rules for hosts mean depends on no prefixes but their own.
+    settled: bool,
     ipcache: Arc<Ipcache>,
     node_ports: Arc<Vec<NodePort>>,
     selected: Selected,
@@ -82,11 +89,10 @@ impl Parts {
         };
         let mut taken = take::Taken::default();
         if settings.clusterwide.value {
-            let kind = "CiliumClusterwideNetworkPolicy";
-            take::policies(snapshot, kind, &settings, options, &mut memory.policies, &mut taken);
+            take::policies(snapshot, CLUSTERWIDE, &settings, options, &mut memory.policies, &mut taken);
         }
         // Their prefixes are in the ipcache as well, though they are never for hosts.
-        take::policies(snapshot, "CiliumNetworkPolicy", &settings, options, &mut memory.policies, &mut taken);
+        take::policies(snapshot, NAMESPACED, &settings, options, &mut memory.policies, &mut taken);
         let groups = match known(&|before| before.has_kind_of(snapshot, "CiliumCIDRGroup")) {
             Some(before) => Arc::clone(&before.groups),
             None => Arc::new(groups(snapshot)),
@@ -127,6 +133,7 @@ impl Parts {
         for manifest in snapshot.of(GROUP, "CiliumNodeConfig") {
             unknown.push(Unknown::of(&manifest.key.to_string(), "spec", "settings of single nodes are not read"));
         }
+        let settled = !taken.unsettled && are_settled(&settings, &groups.groups);
         let mut refused = taken.refused;
         refused.extend_from_slice(&groups.refused);
         refused.sort_by(|one, other| one.key.cmp(&other.key));
@@ -142,17 +149,61 @@ impl Parts {
         };
         let led = node_port::unknown(&state);
         state.unknown.extend(led);
-        let ambiguous = state.ambiguous_names();
+        let ambiguous = state.ambiguous_names(&state.rules);
         state.unknown.extend(ambiguous);
         if taken.group_of_everyone {
-            let named = state.names_of_everyone();
+            let named = names_of_everyone(&state.rules);
             state.unknown.extend(named);
         }
         let snapshot = snapshot.clone();
         let policies = taken.parts;
-        let parts =
-            Self { snapshot, settings, errors, members, groups, policies, prefixes, ipcache, node_ports, selected };
+        let parts = Self {
+            snapshot,
+            settings,
+            errors,
+            members,
+            groups,
+            policies,
+            prefixes,
+            settled,
+            ipcache,
+            node_ports,
+            selected,
+        };
         (parts, state)
+    }
+
+    /// What an object put in or taken away does to the rules for hosts. `None` where it may do more than that, or where there
+    /// is something to be said about the object besides.
+    pub(in crate::cilium) fn swap(
+        &self,
+        state: &State,
+        key: &Key,
+        new: Option<&Manifest>,
+        through_api: bool,
+        memory: &mut Memory,
+    ) -> Option<Swap> {
+        let is_read = match key.kind.as_str() {
+            CLUSTERWIDE => self.settings.clusterwide.value,
+            kind => kind == NAMESPACED,
+        };
+        if key.group != GROUP || !is_read {
+            return None;
+        }
+        let known = |manifest| take::part(manifest, &self.snapshot, &self.settings, through_api, &mut memory.policies);
+        let old = self.snapshot.objects.get(key).map(known);
+        let new = new.map(|manifest| take::Part::make(manifest, &self.snapshot, &self.settings, through_api));
+        Swap::of(self, state, old.as_deref(), new.as_ref())
+    }
+
+    /// Whether some policy names a prefix.
+    pub(super) fn names(&self, prefix: &IpNet) -> bool {
+        self.prefixes.contains(prefix)
+    }
+
+    /// Whether what rules for hosts mean depends on no prefixes but their own.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// Whether a snapshot has the settings and services of this one, so that its parts can be taken over.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::model::Rule;
+use super::model::{Rule, index};
 use crate::cilium::identity::Members;
 use crate::cilium::label::{Label, Labels};
 use crate::cilium::selector::Requirement;
@@ -17,8 +17,17 @@ pub(super) struct Selected {
     wanted: Arc<Wanted>,
     /// The group of each node.
     groups: Arc<BTreeMap<String, usize>>,
-    /// Rules of each group by direction, in order.
-    lists: Arc<BTreeMap<usize, [Vec<Arc<Rule>>; 2]>>,
+    /// What each group has in common.
+    lists: Arc<BTreeMap<usize, Group>>,
+}
+
+/// Nodes that no rule tells apart.
+#[derive(Clone, Debug)]
+struct Group {
+    /// One of them.
+    node: String,
+    /// Rules by direction, in order.
+    rules: [Vec<Arc<Rule>>; 2],
 }
 
 /// Labels that some rules look at, and the values that they compare each with. All others are one value to them.
@@ -57,6 +66,12 @@ impl Wanted {
             }
         }
         Self(wanted)
+    }
+
+    /// Whether a selector tells nodes apart by nothing else.
+    fn covers(&self, subject: &[Requirement]) -> bool {
+        let covers = |values: &BTreeSet<String>, one: &Requirement| one.values.iter().all(|it| values.contains(it));
+        subject.iter().all(|one| self.0.get(&one.label).is_some_and(|values| covers(values, one)))
     }
 
     /// The labels of every node that count, and for a value that is as good as others the first of those. No rule tells
@@ -107,7 +122,7 @@ impl Selected {
                 (Arc::new(wanted), groups)
             }
         };
-        let mut lists: BTreeMap<usize, [Vec<Arc<Rule>>; 2]> = BTreeMap::new();
+        let mut lists: BTreeMap<usize, Group> = BTreeMap::new();
         for (name, group) in &*groups {
             let Some(member) = members.nodes.get(name) else { continue };
             lists.entry(*group).or_insert_with(|| {
@@ -117,10 +132,11 @@ impl Selected {
                     known.matches.entry((Arc::as_ptr(rule).addr(), *group)).or_insert_with(found).1
                 };
                 let own: Vec<&Arc<Rule>> = rules.iter().filter(&mut selects).collect();
-                [Direction::Ingress, Direction::Egress].map(|direction| {
+                let rules = [Direction::Ingress, Direction::Egress].map(|direction| {
                     let of = own.iter().filter(|rule| rule.of(direction).next().is_some());
                     of.map(|rule| Arc::clone(rule)).collect()
-                })
+                });
+                Group { node: name.clone(), rules }
             });
         }
         Self { members: Arc::clone(members), wanted, groups, lists: Arc::new(lists) }
@@ -128,7 +144,20 @@ impl Selected {
 
     /// The rules that select a node, by direction.
     pub(super) fn of(&self, node: &str) -> Option<&[Vec<Arc<Rule>>; 2]> {
-        self.lists.get(self.groups.get(node)?)
+        self.lists.get(self.groups.get(node)?).map(|group| &group.rules)
+    }
+
+    /// Whether at every node that a selector may select some rule denies what nothing allows.
+    pub(super) fn denies_by_default(&self, subject: &[Requirement], direction: Direction) -> bool {
+        // One node of each group tells of all of them, as long as the selector does not tell these apart.
+        let covers = self.wanted.covers(subject);
+        let passes_by = |group: &Group| {
+            let labels = self.members.nodes.get(&group.node).map(|member| &member.host_labels);
+            covers && !labels.is_some_and(|labels| subject.iter().all(|one| one.matches(labels)))
+        };
+        let denies =
+            |group: &Group| group.rules[index(direction)].iter().any(|rule| rule.default_deny[index(direction)]);
+        self.lists.values().all(|group| denies(group) || passes_by(group))
     }
 
     /// The group of a node. Its number means the same in all states with the same [`Known`].
@@ -145,9 +174,9 @@ impl Selected {
     pub(super) fn classes(&self) -> Vec<Vec<&str>> {
         let mut classes: BTreeMap<[Vec<usize>; 2], Vec<&str>> = BTreeMap::new();
         let mut ids: BTreeMap<usize, [Vec<usize>; 2]> = BTreeMap::new();
-        for (group, lists) in &*self.lists {
+        for (group, Group { rules, .. }) in &*self.lists {
             let places = |rules: &Vec<Arc<Rule>>| rules.iter().map(|rule| Arc::as_ptr(rule).addr()).collect();
-            ids.insert(*group, lists.each_ref().map(places));
+            ids.insert(*group, rules.each_ref().map(places));
         }
         let mut by_group: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
         for (name, group) in &*self.groups {

@@ -1,7 +1,7 @@
 //! One policy object: decoded, checked, and turned into rules (cilium/cilium:pkg/k8s/apis/cilium.io/v2/ccnp_types.go,
 //! `Parse`). Its rules are taken all or none.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::element::Written;
 use super::model::{Element, Peers, Rule, index};
 use super::refusal::{Fault, Refusal, Stage, Unknown};
+use super::settled::is_settled;
 use super::{Context, GROUP, Options, schema};
 use crate::cilium::api;
 use crate::cilium::selector::{self, Selector};
@@ -29,6 +30,8 @@ pub(super) struct Taken {
     pub(super) unknown: Vec<Unknown>,
     /// Some `cidrGroupSelector` is empty.
     pub(super) group_of_everyone: bool,
+    /// What some rule for hosts means depends on which prefixes others name.
+    pub(super) unsettled: bool,
     /// Modes of mutual authentication, and the element that states each first.
     modes: BTreeMap<String, (Arc<Key>, String)>,
 }
@@ -39,6 +42,8 @@ pub(super) struct Part {
     parsed: Result<Parsed, Fault>,
     unknown: Vec<Unknown>,
     group_of_everyone: bool,
+    /// Whether what its rules for hosts mean depends on no prefixes but their own.
+    settled: bool,
 }
 
 /// Objects that were taken before, by the place of their manifest.
@@ -53,19 +58,7 @@ pub(super) fn policies(
     known: &mut Parts,
     taken: &mut Taken,
 ) {
-    let mut part = |manifest: &Arc<Manifest>| {
-        let place = Arc::as_ptr(manifest).addr();
-        if let Some((_, part)) = known.get(&place) {
-            return Arc::clone(part);
-        }
-        let mut context = Context::new(settings, snapshot, &manifest.key);
-        let parsed = policy(manifest, options.schema, &mut context);
-        let Context { unknown, group_of_everyone, .. } = context;
-        let part = Arc::new(Part { parsed, unknown, group_of_everyone });
-        // The manifest is kept with it, so that its place stands for nothing else.
-        known.insert(place, (Arc::clone(manifest), Arc::clone(&part)));
-        part
-    };
+    let mut part = |manifest: &Arc<Manifest>| part(manifest, snapshot, settings, options.schema, known);
     for manifest in snapshot.of(GROUP, kind) {
         let Fault { stage, path, reason } = match taken.add(part(manifest)) {
             Ok(()) => continue,
@@ -78,12 +71,29 @@ pub(super) fn policies(
     }
 }
 
+/// What is made of an object of a snapshot.
+pub(super) fn part(
+    manifest: &Arc<Manifest>,
+    snapshot: &Snapshot,
+    settings: &Settings,
+    through_api: bool,
+    known: &mut Parts,
+) -> Arc<Part> {
+    let make = || {
+        let part = Part::make(manifest, snapshot, settings, through_api);
+        // The manifest is kept with it, so that its place stands for nothing else.
+        (Arc::clone(manifest), Arc::new(part))
+    };
+    Arc::clone(&known.entry(Arc::as_ptr(manifest).addr()).or_insert_with(make).1)
+}
+
 impl Taken {
     fn add(&mut self, part: Arc<Part>) -> Result<(), Fault> {
         let parsed = part.parsed.as_ref().map_err(Fault::clone)?;
         self.rules.extend_from_slice(&parsed.rules);
         self.unknown.extend_from_slice(&part.unknown);
         self.group_of_everyone |= part.group_of_everyone;
+        self.unsettled |= !part.settled;
         for (mode, place) in &parsed.modes {
             self.modes.entry(mode.clone()).or_insert_with(|| place.clone());
         }
@@ -101,9 +111,40 @@ impl Taken {
 }
 
 impl Part {
+    /// What is made of an object, be it in the snapshot or not.
+    pub(super) fn make(manifest: &Manifest, snapshot: &Snapshot, settings: &Settings, through_api: bool) -> Self {
+        let mut context = Context::new(settings, snapshot, &manifest.key);
+        let parsed = policy(manifest, through_api, &mut context);
+        let Context { unknown, group_of_everyone, .. } = context;
+        let settled = parsed.as_ref().map_or(true, |parsed| parsed.rules.iter().all(|rule| is_settled(rule, settings)));
+        Self { parsed, unknown, group_of_everyone, settled }
+    }
+
     /// Every prefix that its rules name.
     pub(super) fn prefixes(&self) -> &[IpNet] {
         self.parsed.as_ref().map_or(&[], |parsed| &parsed.prefixes)
+    }
+
+    /// Its rules for hosts. `None` where it is refused.
+    pub(super) fn rules(&self) -> Option<&[Arc<Rule>]> {
+        self.parsed.as_ref().ok().map(|parsed| parsed.rules.as_slice())
+    }
+
+    /// Whether what its rules for hosts mean depends on no prefixes but their own.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Whether there is nothing to be said about it that there was not about the one in whose place it comes.
+    pub(super) fn is_plain_after(&self, old: Option<&Self>) -> bool {
+        let known = old.map(Self::modes).unwrap_or_default();
+        self.unknown.is_empty() && !self.group_of_everyone && self.modes().is_subset(&known)
+    }
+
+    /// Modes of mutual authentication that it states.
+    fn modes(&self) -> BTreeSet<&str> {
+        let parsed = self.parsed.as_ref().ok();
+        parsed.into_iter().flat_map(|parsed| &parsed.modes).map(|(mode, _)| mode.as_str()).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 //! compiled rules and the ipcache, nothing else.
 
 mod datapath;
+mod swap;
 mod universe;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use super::question::{Layer, Question};
 use crate::packet::{
     Cube, Direction, Exhausted, IcmpSet, IpSet, Joins, PacketSet, PortSet, ProtocolSet, Region, Space, protocol,
 };
+pub(super) use swap::lost;
 use universe::Mask;
 pub(super) use universe::Universe;
 
@@ -186,13 +188,7 @@ fn judge(state: &State, universe: &Universe, question: &Question<'_>, space: &mu
     if !enforced {
         return Judgement { allowed: Space::ALL, conditional: Space::EMPTY };
     }
-    let place = Place {
-        universe,
-        ports: state.ipcache().ports(),
-        direction,
-        // The datapath reads no ports of a protocol that it does not track.
-        without_sctp: question.layer == Layer::Host && !state.settings.sctp.value,
-    };
+    let place = Place::of(state, universe, direction, question.layer);
     let Said { allowed, conditional, denied } = place.all(state.rules_of(question.node, direction), space, kept);
     let allowed = if default_deny { space.or_else(allowed, conditional) } else { Space::ALL };
     Judgement { allowed: space.without(allowed, denied), conditional: space.without(conditional, denied) }
@@ -203,9 +199,22 @@ struct Place<'p> {
     ports: &'p NamedPorts,
     direction: Direction,
     without_sctp: bool,
+    /// Whether rules may name prefixes that nobody in the universe has an identity by.
+    new_prefixes: bool,
 }
 
-impl Place<'_> {
+impl<'p> Place<'p> {
+    fn of(state: &'p State, universe: &'p Universe, direction: Direction, layer: Layer) -> Self {
+        Self {
+            universe,
+            ports: state.ipcache().ports(),
+            direction,
+            // The datapath reads no ports of a protocol that it does not track.
+            without_sctp: layer == Layer::Host && !state.settings.sctp.value,
+            new_prefixes: false,
+        }
+    }
+
     fn reading(&self) -> Reading {
         (self.direction, self.universe.id(), self.without_sctp)
     }
@@ -241,6 +250,13 @@ impl Place<'_> {
         if let Some((_, known)) = kept.rules.get(&key) {
             return *known;
         }
+        let said = self.say(rule, space);
+        kept.rules.insert(key, (Arc::clone(rule), said));
+        said
+    }
+
+    /// What a rule says that is not kept.
+    fn say(&self, rule: &Rule, space: &mut Space) -> Said {
         let (mut allows, mut denies, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
         for element in rule.of(self.direction) {
             let list = match (element.deny, element.condition) {
@@ -251,19 +267,14 @@ impl Place<'_> {
             list.extend(self.cubes(element).iter().map(|cube| space.cube(cube, 1)));
         }
         let allowed = space.first_match(&allows);
-        let said = Said { allowed, conditional: space.first_match(&conditions), denied: space.first_match(&denies) };
-        kept.rules.insert(key, (Arc::clone(rule), said));
-        said
+        Said { allowed, conditional: space.first_match(&conditions), denied: space.first_match(&denies) }
     }
 
     /// The packets that an element matches, as cubes.
     fn cubes(&self, element: &Element) -> Vec<Cube> {
         let Peers::Some(selectors) = &element.peers else { return Vec::new() };
-        let mut peers = Mask::default();
-        for selector in selectors {
-            peers.add(&self.universe.select(selector));
-        }
-        let addresses = self.universe.addresses(&peers);
+        let (peers, addresses) =
+            if self.new_prefixes { self.universe.meant(selectors) } else { self.universe.selected(selectors) };
         let Some(ports) = &element.ports else {
             return vec![self.with(Cube::any(), addresses)];
         };

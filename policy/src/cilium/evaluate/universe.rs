@@ -1,8 +1,8 @@
 //! Identities with their addresses, and which of them a selector selects.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ipnet::IpNet;
 
@@ -28,6 +28,8 @@ pub(in crate::cilium) struct Universe {
     prefixes: Vec<(IpNet, usize)>,
     /// Whom prefixes and groups may select at all.
     open: Mask,
+    /// Their addresses.
+    open_addresses: OnceLock<IpSet>,
     mode: CidrMatchMode,
     families: (bool, bool),
 }
@@ -66,6 +68,7 @@ impl Universe {
             keys: HashMap::new(),
             prefixes: Vec::new(),
             open: Mask::default(),
+            open_addresses: OnceLock::new(),
             mode,
             families: (state.settings.ipv4.value, state.settings.ipv6.value),
         };
@@ -125,27 +128,76 @@ impl Universe {
         selected
     }
 
+    /// The identities that one of some selectors selects, and their addresses.
+    pub(super) fn selected(&self, selectors: &[Selector]) -> (Mask, IpSet) {
+        let mut selected = Mask::default();
+        for selector in selectors {
+            selected.add(&self.select(selector));
+        }
+        let addresses = self.addresses(&selected);
+        (selected, addresses)
+    }
+
+    /// The same where they may name prefixes by which nobody here has an identity. Who is selected by a prefix has no ports
+    /// with names, so of these there are addresses only.
+    pub(super) fn meant(&self, selectors: &[Selector]) -> (Mask, IpSet) {
+        let mut selected = Mask::default();
+        let mut of_prefixes = IpSet::empty();
+        for selector in selectors {
+            match selector {
+                Selector::Cidr(cidr) => of_prefixes = of_prefixes.union(&self.within(cidr)),
+                _ => selected.add(&self.select(selector)),
+            }
+        }
+        let addresses = self.addresses(&selected).union(&of_prefixes);
+        (selected, addresses)
+    }
+
+    /// The addresses that a selector by prefix or group means: those of the prefixes themselves, as far as prefixes may
+    /// select them.
+    fn within(&self, selector: &CidrSelector) -> IpSet {
+        let (mut only, mut except) = (IpSet::all(), IpSet::empty());
+        let mut others = self.open.clone();
+        for requirement in &selector.requirements {
+            match (requirement.label.prefix(), requirement.operator) {
+                (Some(prefix), Operator::Exists) => only = only.intersection(&prefix.into()),
+                (Some(prefix), Operator::DoesNotExist) => except = except.union(&prefix.into()),
+                _ => others.keep(&self.covering(requirement, selector.encoded)),
+            }
+        }
+        let addresses = if others == self.open {
+            self.open_addresses.get_or_init(|| self.addresses(&self.open)).clone()
+        } else {
+            self.addresses(&others)
+        };
+        only.intersection(&addresses).difference(&except)
+    }
+
     fn covered(&self, selector: &CidrSelector) -> Mask {
-        let mut covered = self.all_of(&selector.requirements, |requirement| {
-            if selector.encoded && !requirement.values.is_empty() {
-                let values = requirement.values.iter().map(|value| {
-                    let label = requirement.encoded(value);
-                    self.having(&label, |_| true)
-                });
-                let found = values.fold(Mask::default(), |mut found, one| {
-                    found.add(&one);
-                    found
-                });
-                return if requirement.operator == Operator::NotIn { self.complement(&found) } else { found };
-            }
-            let mut satisfying = self.satisfying(requirement);
-            if !selector.encoded {
-                satisfying.add(&self.under_everything(requirement));
-            }
-            satisfying
-        });
+        let covering = |requirement: &Requirement| self.covering(requirement, selector.encoded);
+        let mut covered = self.all_of(&selector.requirements, covering);
         covered.keep(&self.open);
         covered
+    }
+
+    /// Who satisfies a requirement of a selector by prefix or group, provided that these may select him.
+    fn covering(&self, requirement: &Requirement, encoded: bool) -> Mask {
+        if encoded && !requirement.values.is_empty() {
+            let values = requirement.values.iter().map(|value| {
+                let label = requirement.encoded(value);
+                self.having(&label, |_| true)
+            });
+            let found = values.fold(Mask::default(), |mut found, one| {
+                found.add(&one);
+                found
+            });
+            return if requirement.operator == Operator::NotIn { self.complement(&found) } else { found };
+        }
+        let mut satisfying = self.satisfying(requirement);
+        if !encoded {
+            satisfying.add(&self.under_everything(requirement));
+        }
+        satisfying
     }
 
     /// With prefixes matching pods, whoever has a prefix is under the one of length 0, which stands as a world label.

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::ends::{
-    End, Other, PeerKind, Place as On, Role, apart, ends, every_way, inside, itself, own_addresses, party, stays, ways,
+    End, Other, Place as On, Role, apart, ends, every_way, inside, itself, own_addresses, party, stays, ways,
 };
 use super::ground::Ground;
 use super::hosts::Hosts;
 use super::loss::{Ends, Found, Loss};
+use super::pairs::{MOST_CUBES, Pairs, groups, other};
 use super::sieve::Sieve;
 use super::traffic::{loopback, regions_of, tunnels};
 use super::world::{Answer, Asker, Way, World};
@@ -24,8 +25,6 @@ use crate::packet::{Cube, Direction, Exhausted, Held, IcmpSet, IpSet, PacketSet,
 /// Steps that one comparison may take.
 const BUDGET: u64 = 1 << 32;
 
-/// Lines of what is lost that are gone through for each end that loses it.
-const MOST_CUBES: usize = 64;
 /// Lines that are read to count the pairs in them.
 const MOST_LINES: usize = 100_000;
 
@@ -396,77 +395,4 @@ impl Comparison<'_> {
         // The askers hold every answer until the comparison ends, so its place stands for nothing else.
         *self.loaded.entry(held.place()).or_insert_with(|| self.space.load(&held.set()))
     }
-}
-
-/// The other ends of some, and what was found out about them.
-struct Pairs<'e> {
-    flow: &'e Flow,
-    /// What of their packets passed at their place.
-    passed: Region,
-    others: &'e [&'e End],
-    here: bool,
-    /// Which end it is that they are the others of.
-    role: Role,
-    /// Their addresses by the node that they are on.
-    by_node: HashMap<usize, IpSet>,
-    /// Packets as lines, up to [`MOST_CUBES`].
-    cubes: HashMap<Region, Rc<[Cube]>>,
-    /// Which of them have one of some addresses.
-    hits: HashMap<IpSet, Rc<[usize]>>,
-}
-
-impl<'e> Pairs<'e> {
-    fn new(flow: &'e Flow, passed: Region, others: &'e [&'e End], here: bool, role: Role) -> Self {
-        let mut by_node: HashMap<usize, Vec<&IpSet>> = HashMap::new();
-        for end in others {
-            if let Some(node) = end.place.on() {
-                by_node.entry(node).or_default().push(end.addresses(role.other()));
-            }
-        }
-        let by_node = by_node.into_iter().map(|(node, all)| (node, IpSet::union_of(all))).collect();
-        Self { flow, passed, others, here, role, by_node, cubes: HashMap::new(), hits: HashMap::new() }
-    }
-
-    /// Addresses of those on the node of an end, with which it has nothing to do.
-    fn near(&self, end: &End) -> Option<&IpSet> {
-        if self.here { None } else { self.by_node.get(&end.place.on()?) }
-    }
-
-    /// The side of a line that is theirs.
-    fn peer<'c>(&self, cube: &'c Cube) -> &'c IpSet {
-        if self.role == Role::From { &cube.destination } else { &cube.source }
-    }
-
-    /// Those that have one of some addresses, without those on the node of an end.
-    fn hits(&mut self, end: &End, peers: &IpSet) -> Vec<usize> {
-        let Self { others, hits, role, here, .. } = self;
-        let hits = hits.entry(peers.clone()).or_insert_with(|| {
-            let hit = |(_, other): &(usize, &&End)| other.addresses(role.other()).meets(peers);
-            others.iter().enumerate().filter(hit).map(|(index, _)| index).collect()
-        });
-        let away = |index: &&usize| {
-            let on = others[**index].place.on();
-            *here || on.is_none() || on != end.place.on()
-        };
-        hits.iter().filter(away).copied().collect()
-    }
-}
-
-fn other(others: &[&End], here: bool) -> Other {
-    Other { pods: others.first().is_some_and(|end| end.place.kind() == PeerKind::Pods), here }
-}
-
-/// Ends by what they are.
-fn groups(ends: &[End]) -> Vec<Vec<&End>> {
-    let mut groups: Vec<Vec<&End>> = Vec::new();
-    for end in ends {
-        let same = |group: &&mut Vec<&End>| {
-            group.first().is_some_and(|one| std::mem::discriminant(&one.place) == std::mem::discriminant(&end.place))
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(end),
-            None => groups.push(vec![end]),
-        }
-    }
-    groups
 }

@@ -245,10 +245,7 @@ fn cilium_doubts(before: Option<&World>, after: &World, assumptions: &Assumption
     let quiet = |world: &World| world.cilium.state().rules.is_empty() && world.cilium.state().refused.is_empty();
     let mut doubts = Vec::new();
     let policies = !quiet(after) || before.is_some_and(|before| !quiet(before));
-    let unread = assumptions.cilium_settings.is_empty()
-        && state.settings.host_firewall.origin == Origin::Default
-        && !after.snapshot.cluster.config_maps.iter().any(|map| map.name == "cilium-config");
-    if policies && unread {
+    if policies && is_unread(after, assumptions) {
         doubts.push(Doubt {
             kind: DoubtKind::Missing,
             object: "ConfigMap/kube-system/cilium-config".to_owned(),
@@ -275,6 +272,13 @@ fn cilium_doubts(before: Option<&World>, after: &World, assumptions: &Assumption
         reason: refusal.to_string(),
     }));
     doubts
+}
+
+/// Whether nothing tells what Cilium's agents are configured to do.
+pub(super) fn is_unread(world: &World, assumptions: &Assumptions) -> bool {
+    assumptions.cilium_settings.is_empty()
+        && world.cilium.state().settings.host_firewall.origin == Origin::Default
+        && !world.snapshot.cluster.config_maps.iter().any(|map| map.name == "cilium-config")
 }
 
 /// Lifelines that the cluster certainly has, and whose ends nothing tells.

@@ -3,11 +3,14 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::warm::Judge;
+use super::world::World;
 use super::{Change, Judgement, Verdict, doubt};
-use crate::calico::engine::Lost;
 use crate::lifeline::detect;
 use crate::packet::{Exhausted, Held, PacketSet, SharedSpace};
+use crate::snapshot::{Key, Manifest};
+use crate::warm::Lost;
 
+const CILIUM: &str = "cilium.io";
 /// Steps that one look at the packets of lifelines may take.
 const BUDGET: u64 = 1 << 28;
 /// Nodes of diagrams that looks may add to those of the lifelines.
@@ -49,14 +52,16 @@ impl Judge<'_> {
         if detect::reads(change.key()) {
             return None;
         }
-        match self.world.calico.may_lose(change.key(), policy).ok()? {
+        match self.may_lose(change.key(), policy).ok()? {
             Lost::Nothing => {}
             // Who is at the ends of some lifelines is not known: then all packets count.
             Lost::AtMost(_) if doubt::missing(&self.detected.missing).next().is_some() => return None,
             Lost::AtMost(lost) => {
                 let reach = &self.ground().reach;
-                let all = || reach.packets(&self.detected.lifelines);
-                if reach.packets.meet(&lost, all).ok()? {
+                let whole = change.key().group != CILIUM;
+                let all = || reach.packets(&self.detected.lifelines, whole);
+                let packets = if whole { &reach.packets } else { &reach.between };
+                if packets.meet(&lost, all).ok()? {
                     return None;
                 }
             }
@@ -73,5 +78,13 @@ impl Judge<'_> {
             order: None,
             repair: None,
         })
+    }
+
+    fn may_lose(&self, key: &Key, policy: Option<&Manifest>) -> Result<Lost, Exhausted> {
+        let World { calico, cilium, .. } = &self.world;
+        if key.group != CILIUM {
+            return calico.may_lose(key, policy);
+        }
+        if doubt::is_unread(&self.world, &self.assumptions) { Ok(Lost::Unknown) } else { cilium.may_lose(key, policy) }
     }
 }

@@ -20,6 +20,7 @@ mod interfaces;
 mod loss;
 mod order;
 mod outcome;
+mod pairs;
 pub mod probe;
 pub mod reach;
 mod sieve;

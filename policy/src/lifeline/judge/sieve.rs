@@ -67,6 +67,8 @@ pub(super) struct Reach {
     all: Vec<Vec<[IpSet; 2]>>,
     /// Packets between them.
     pub(super) packets: Packets,
+    /// The same without what nodes have to themselves, which Cilium never judges.
+    pub(super) between: Packets,
 }
 
 impl Reach {
@@ -81,12 +83,13 @@ impl Reach {
             let flows = lifeline.flows.iter().map(|flow| [Role::From, Role::To].map(|role| of(flow, role)));
             all.push(flows.collect());
         }
-        Self { all, packets: Packets::default() }
+        Self { all, packets: Packets::default(), between: Packets::default() }
     }
 
-    /// Every packet of the lifelines that these are the ends of, and maybe more.
-    pub(super) fn packets(&self, lifelines: &[Lifeline]) -> PacketSet {
+    /// Every packet of the lifelines that these are the ends of, and maybe more. `whole` with what nodes have to themselves.
+    pub(super) fn packets(&self, lifelines: &[Lifeline], whole: bool) -> PacketSet {
         let flows = lifelines.iter().zip(&self.all).flat_map(|(lifeline, ends)| lifeline.flows.iter().zip(ends));
+        let flows = flows.filter(|(flow, _)| whole || inside(flow).is_none());
         let cubes = flows.flat_map(|(flow, [source, destination])| {
             flow.traffic.iter().map(cube).map(move |cube| Cube {
                 source: cube.source.intersection(source),

@@ -27,7 +27,7 @@ pub struct Judge<'d> {
     pub(super) world: World,
     pub(super) detected: Arc<Detected>,
     detect: Arc<dyn Fn(&Snapshot) -> Detected + Send + Sync + 'd>,
-    assumptions: Arc<Assumptions>,
+    pub(super) assumptions: Arc<Assumptions>,
     ground: Arc<OnceLock<Ground>>,
     stops: Arc<BTreeSet<Stop>>,
     broken: Arc<OnceLock<Vec<Cut>>>,

@@ -1,4 +1,4 @@
-//! Which changes of one policy are judged at a glance, and which are not.
+//! Policies of Calico.
 
 use policy::lifeline::judge::{Change, Judge, Verdict};
 use serde_json::{Value, json};

@@ -4,22 +4,26 @@
 //! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set.
 
 use std::env;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::HeaderMap;
-use hyper_rustls::HttpsConnectorBuilder;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_http::{Bytes, HeaderExtractor, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::resource::EnvResourceDetector;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tracing::{Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::Layer;
@@ -32,6 +36,8 @@ const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORT
 const SERVICE: &str = "lifeline-webhook";
 /// For one batch, with the answer to it: what the specification says where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest answer that is read.
+const ANSWER: usize = 1 << 20;
 /// For the last batches, when the process ends.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -83,31 +89,38 @@ fn resource() -> Resource {
 }
 
 /// A client that trusts whom the system trusts, or the authorities in the file that `SSL_CERT_FILE` names.
-fn client(endpoint: &str, runtime: &Handle) -> Result<OnRuntime, String> {
+fn client(endpoint: &str, runtime: &Handle) -> Result<Collector, String> {
     let connector = HttpsConnectorBuilder::new();
-    let client: Arc<dyn HttpClient> = if endpoint.starts_with("https:") {
-        let connector = connector
-            .with_native_roots()
-            .map_err(|error| format!("{endpoint}: no authorities to trust ({error}); set SSL_CERT_FILE"))?;
-        Arc::new(HyperClient::new(connector.https_only().enable_http1().build(), TIMEOUT, None))
+    let connector = if endpoint.starts_with("https:") {
+        let connector = connector.with_native_roots();
+        connector.map_err(|error| format!("{endpoint}: no authorities to trust ({error}); set SSL_CERT_FILE"))?
     } else {
-        Arc::new(HyperClient::with_default_connector(TIMEOUT, None))
+        // Nobody is asked for a certificate.
+        let nobody = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
+        connector.with_tls_config(nobody.with_no_client_auth())
     };
-    Ok(OnRuntime { client, runtime: runtime.clone() })
+    let connector = connector.https_or_http().enable_http1().build();
+    Ok(Collector { client: Client::builder(TokioExecutor::new()).build(connector), runtime: runtime.clone() })
 }
 
 /// The exporter has a thread of its own, and the client lives where everything else waits.
 #[derive(Debug)]
-struct OnRuntime {
-    client: Arc<dyn HttpClient>,
+struct Collector {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     runtime: Handle,
 }
 
 #[async_trait]
-impl HttpClient for OnRuntime {
+impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let client = Arc::clone(&self.client);
-        self.runtime.spawn(async move { client.send_bytes(request).await }).await?
+        let response = self.client.request(request.map(Full::new));
+        let whole = async move {
+            let (parts, body) = response.await?.into_parts();
+            let body = Limited::new(body, ANSWER).collect().await?.to_bytes();
+            Ok(Response::from_parts(parts, body))
+        };
+        // A clock belongs to a runtime.
+        self.runtime.spawn(async { timeout(TIMEOUT, whole).await }).await??
     }
 }
 

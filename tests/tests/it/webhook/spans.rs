@@ -82,6 +82,8 @@ fn a_review_is_a_span_in_the_trace_of_the_api_server() -> Test {
         let mut command = webhook();
         command.arg("--grace=0").env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"));
         let mut child = command.env("OTEL_BSP_SCHEDULE_DELAY", "3600000").spawn()?;
+        // It would die with it, and waiting closes it.
+        let _stdin = child.stdin.take();
         let mut config = Config::new(format!("https://{}", reviews(&mut child)?).parse()?);
         config.accept_invalid_certs = true;
         let request = Request::post("/validate")

@@ -131,6 +131,14 @@ impl Engine {
         }
     }
 
+    /// The engine of a state that differs in nothing but that its agents enforce nothing on hosts.
+    #[must_use]
+    pub(crate) fn without_host_firewall(&self) -> Self {
+        let (parts, state) = self.parts.without_host_firewall(&self.state);
+        // Answers of the other are wrong here.
+        Self { parts: Arc::new(parts), state: Arc::new(state), line: Arc::default(), ..self.clone() }
+    }
+
     /// What was compiled.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot

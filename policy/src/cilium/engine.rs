@@ -93,6 +93,7 @@ impl Engine {
     pub fn new(snapshot: &Snapshot, options: Options<'_>) -> Self {
         let line = Line::default();
         let (parts, state) = Parts::new(snapshot, options, None, &mut lock(&line.memory));
+        lock(&line.work).began.0 = lock(&line.memory).len();
         Self {
             snapshot: snapshot.clone(),
             enforced: enforced(snapshot, options.previous, &state),

@@ -107,6 +107,7 @@ impl Engine {
     pub fn new(snapshot: &Snapshot, assumptions: &Assumptions) -> Self {
         let line = Arc::new(Line { memory: Mutex::default(), known: Arc::default(), work: Mutex::default() });
         let parts = Parts::new(snapshot, assumptions, None, &mut lock(&line.memory));
+        lock(&line.work).began.0 = lock(&line.memory).len();
         let state = parts.state();
         let selected = Selected::new(&state, None, &line.known);
         Self {

@@ -93,6 +93,7 @@ impl Engine {
     pub fn new(snapshot: &Snapshot, options: Options<'_>) -> Self {
         let line = Line::default();
         let (parts, state) = Parts::new(snapshot, options, None, &mut lock(&line.memory));
+        lock(&line.work).began.0 = lock(&line.memory).len();
         Self {
             snapshot: snapshot.clone(),
             enforced: enforced(snapshot, options.previous, &state),
@@ -129,6 +130,14 @@ impl Engine {
             frame,
             line: Arc::clone(&self.line),
         }
+    }
+
+    /// The engine of a state that differs in nothing but that its agents enforce nothing on hosts.
+    #[must_use]
+    pub(crate) fn without_host_firewall(&self) -> Self {
+        let (parts, state) = self.parts.without_host_firewall(&self.state);
+        // Answers of the other are wrong here.
+        Self { parts: Arc::new(parts), state: Arc::new(state), line: Arc::default(), ..self.clone() }
     }
 
     /// What was compiled.

@@ -1,5 +1,6 @@
 //! Sets of packets that stay in the space they were made in.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +26,20 @@ pub struct Held {
 /// Where a set is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place(usize, Region);
+
+/// Sets of shared spaces, taken into one space of one's own: what several have in common is taken in once.
+#[derive(Default)]
+pub(crate) struct Loaded(HashMap<usize, (SharedSpace, Vec<u32>)>);
+
+impl Loaded {
+    /// Takes a set in, with label 1. The space must always be the same one.
+    pub(crate) fn load(&mut self, space: &mut Space, held: &Held) -> Region {
+        let place = Arc::as_ptr(&held.space.space).addr();
+        // The space is kept, so that its place stands for nothing else.
+        let (from, copies) = self.0.entry(place).or_insert_with(|| (held.space.clone(), Vec::new()));
+        space.copy(&from.lock(), held.region, copies)
+    }
+}
 
 impl SharedSpace {
     /// A space in which one operation may take so many steps; see [`Space::with_budget`].
@@ -69,7 +84,8 @@ impl SharedSpace {
         self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is(&self, other: &Self) -> bool {
+    /// Whether they are one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.space, &other.space)
     }
 }
@@ -183,6 +199,20 @@ mod tests {
             assert_ne!(a, b);
             assert_eq!(b, other.hold(&high).expect("small"));
             assert!(a.difference(&a).expect("small").is_empty());
+        }
+    }
+
+    #[test]
+    fn sets_of_several_spaces_are_taken_into_one() {
+        let spaces = [SharedSpace::new(u64::MAX), SharedSpace::new(u64::MAX)];
+        let sets = [tcp(1..=100), tcp(50..=200), tcp(1..=200), PacketSet::all(), PacketSet::empty(), tcp(7..=7)];
+        let (mut space, mut loaded) = (Space::new(), Loaded::default());
+        for (set, from) in sets.iter().flat_map(|set| spaces.iter().map(move |from| (set, from))) {
+            // A space may have grown since the last was taken out of it.
+            let held = from.hold(set).expect("small");
+            let region = loaded.load(&mut space, &held);
+            assert_eq!(region, space.load(set));
+            assert_eq!(space.store(region).as_ref(), Ok(set));
         }
     }
 

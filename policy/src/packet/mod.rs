@@ -51,8 +51,8 @@ use protocol::Shape;
 
 pub use address::IpSet;
 pub use cube::Cube;
-pub(crate) use held::Place;
 pub use held::{Held, SharedSpace};
+pub(crate) use held::{Loaded, Place};
 pub(crate) use join::Joins;
 pub use ports::{IcmpSet, PortSet};
 pub use protocol::ProtocolSet;

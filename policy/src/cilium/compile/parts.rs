@@ -196,6 +196,15 @@ impl Parts {
         Swap::of(self, state, old.as_deref(), new.as_ref())
     }
 
+    /// The same with the host firewall off. Only what is said not to be known depends on it besides, and stays as it is.
+    pub(in crate::cilium) fn without_host_firewall(&self, state: &State) -> (Self, State) {
+        let mut settings = Settings::clone(&self.settings);
+        settings.host_firewall.value = false;
+        let settings = Arc::new(settings);
+        let parts = Self { settings: Arc::clone(&settings), ..self.clone() };
+        (parts, State { settings, ..state.clone() })
+    }
+
     /// Whether some policy names a prefix.
     pub(super) fn names(&self, prefix: &IpNet) -> bool {
         self.prefixes.contains(prefix)

@@ -20,7 +20,9 @@ use super::world::{Answer, Asker, Way, World};
 use crate::calico::question::{ICMP_NEW, ICMPV6_NEW, ICMPV6_UNTRACKED};
 use crate::lifeline::model::{Flow, Lifeline, Party};
 use crate::net::Family;
-use crate::packet::{Cube, Direction, Exhausted, Held, IcmpSet, IpSet, PacketSet, Place, Region, Space, protocol};
+use crate::packet::{
+    Cube, Direction, Exhausted, Held, IcmpSet, IpSet, Loaded, PacketSet, Place, Region, Space, protocol,
+};
 
 /// Steps that one comparison may take.
 const BUDGET: u64 = 1 << 32;
@@ -43,11 +45,11 @@ pub(super) fn compare(
     lifelines: &[Lifeline],
     whole: bool,
 ) -> Result<Compared, Exhausted> {
-    let Ground { hosts, classes, reach } = ground;
-    let mut space = Space::with_budget(BUDGET);
+    let hosts = &ground.hosts;
+    let (mut space, mut loaded) = (Space::with_budget(BUDGET), Loaded::default());
     let free = free(&mut space);
     let sieve = if hosts.fresh.is_empty() {
-        Some(Sieve::new(&mut space, free, before, after, hosts, classes, reach)?)
+        Some(Sieve::new(&mut space, &mut loaded, free, before, after, ground)?)
     } else {
         // Addresses that are new count as having passed wherever they go.
         None
@@ -60,8 +62,8 @@ pub(super) fn compare(
     let fresh = fresh.map(|cube| space.cube(&cube, 1));
     let fresh = space.first_match(&fresh);
     let (before, after) = (Asker::new(before), Asker::new(after));
-    let (passes, loaded) = (HashMap::new(), HashMap::new());
-    let mut comparison = Comparison { before, after, hosts, sieve, space, free, fresh, passes, loaded };
+    let passes = HashMap::new();
+    let mut comparison = Comparison { before, after, hosts, sieve, space, loaded, free, fresh, passes };
     let mut losses = Vec::new();
     for (index, lifeline) in lifelines.iter().enumerate() {
         let mut found = Found::default();
@@ -116,10 +118,11 @@ struct Comparison<'c> {
     hosts: &'c Hosts,
     sieve: Option<Sieve<'c>>,
     space: Space,
+    loaded: Loaded,
     free: Region,
     fresh: Region,
+    /// The askers hold every answer until the comparison ends, so its place stands for nothing else.
     passes: HashMap<[Option<Place>; 4], Passes>,
-    loaded: HashMap<Place, Region>,
 }
 
 impl Comparison<'_> {
@@ -385,14 +388,9 @@ impl Comparison<'_> {
 
     /// What both CNIs let by.
     fn both(&mut self, (calico, cilium): &Answer) -> Region {
-        let calico = self.load(calico);
+        let calico = self.loaded.load(&mut self.space, calico);
         let calico = self.space.first_match(&[calico, self.free]);
-        let cilium = cilium.as_ref().map(|cilium| self.load(cilium));
+        let cilium = cilium.as_ref().map(|cilium| self.loaded.load(&mut self.space, cilium));
         cilium.map_or(calico, |cilium| self.space.within(calico, cilium))
-    }
-
-    fn load(&mut self, held: &Held) -> Region {
-        // The askers hold every answer until the comparison ends, so its place stands for nothing else.
-        *self.loaded.entry(held.place()).or_insert_with(|| self.space.load(&held.set()))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::ends::{Role, every_way, inside, party, reach};
 use super::glance::Packets;
+use super::ground::Ground;
 use super::hosts::Hosts;
 use super::traffic::{cube, regions_of};
 use super::world::World;
@@ -12,7 +13,7 @@ use crate::calico::question::Path as CalicoPath;
 use crate::cilium::engine::NodeClass as CiliumClass;
 use crate::cilium::question::{Layer, Path, Question};
 use crate::lifeline::model::{Flow, Lifeline, Party};
-use crate::packet::{Cube, Direction, Exhausted, Held, IpSet, PacketSet, Place, Region, Space};
+use crate::packet::{Cube, Direction, Exhausted, Held, IpSet, Loaded, PacketSet, Place, Region, Space};
 
 /// Lines of what is lost that are held against the ends of a flow one by one.
 const MOST_CUBES: usize = 64;
@@ -115,15 +116,15 @@ pub(super) struct Sieve<'h> {
 impl<'h> Sieve<'h> {
     pub(super) fn new(
         space: &mut Space,
+        loaded: &mut Loaded,
         free: Region,
         before: &World,
         after: &World,
-        hosts: &Hosts,
-        classes: &Classes,
-        reach: &'h Reach,
+        ground: &'h Ground,
     ) -> Result<Self, Exhausted> {
+        let Ground { hosts, classes, reach } = ground;
         let mut losing = vec![false; hosts.all.len()];
-        let mut differences = Differences::default();
+        let mut differences = Differences { loaded, known: HashMap::new(), held: Vec::new() };
         let (mut lost, mut inside) = (Vec::new(), Vec::new());
         for class in &classes.0 {
             let Some(host) = class.first().map(|index| &hosts.all[*index]) else { continue };
@@ -192,14 +193,14 @@ impl<'h> Sieve<'h> {
 }
 
 /// What passed before and does not after, each pair of answers once.
-#[derive(Default)]
-struct Differences {
+struct Differences<'l> {
+    loaded: &'l mut Loaded,
     known: HashMap<(Place, Place), Region>,
     /// Keeps the places of answers from being used again.
     held: Vec<[Held; 2]>,
 }
 
-impl Differences {
+impl Differences<'_> {
     fn of(&mut self, space: &mut Space, then: Held, now: Held) -> Result<Region, Exhausted> {
         if then.place() == now.place() {
             return Ok(Space::EMPTY);
@@ -208,7 +209,13 @@ impl Differences {
         if let Some(known) = self.known.get(&key) {
             return Ok(*known);
         }
-        let region = space.load(&then.difference(&now)?.set());
+        let region = if then.space().is(now.space()) {
+            // Found by what is known there, and mostly small.
+            self.loaded.load(space, &then.difference(&now)?)
+        } else {
+            let (then, now) = (self.loaded.load(space, &then), self.loaded.load(space, &now));
+            space.without(then, now)
+        };
         self.known.insert(key, region);
         self.held.push([then, now]);
         Ok(region)

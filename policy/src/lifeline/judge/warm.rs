@@ -212,7 +212,7 @@ impl<'d> Judge<'d> {
 
     /// The state, held against the same cluster with nothing that closes its hosts.
     fn alone(&self) -> Outcome {
-        let bare = self.world.bare(&self.assumptions);
+        let bare = self.world.bare();
         let before = Before { world: &bare, ground: None, stops: &BTreeSet::new() };
         let detected = Arc::clone(&self.detected);
         Outcome::of(&before, true, self.world.clone(), &[], detected, &self.assumptions)

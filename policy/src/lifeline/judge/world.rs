@@ -69,14 +69,11 @@ impl World {
     }
 
     /// The same cluster with nothing that closes its hosts: what does not pass there, no host policy is to blame for.
-    pub(super) fn bare(&self, assumptions: &Assumptions) -> Self {
+    pub(super) fn bare(&self) -> Self {
         let mut open = self.snapshot.clone();
         Arc::make_mut(&mut open.objects)
             .retain(|key| !["HostEndpoint", "KubeControllersConfiguration"].contains(&key.kind.as_str()));
-        let mut stated = assumptions.cilium_settings.clone();
-        stated.insert("enable-host-firewall".to_owned(), "false".to_owned());
-        let options = Options { version: assumptions.cilium_version, stated: &stated, ..Options::default() };
-        Self::of(&open, self.calico.with(&open), Cilium::new(&open, options))
+        Self::of(&open, self.calico.with(&open), self.cilium.without_host_firewall())
     }
 
     /// What Calico lets by on a way, and the answers to it too.

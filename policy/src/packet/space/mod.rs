@@ -168,6 +168,31 @@ impl Space {
         Region(resolve(&roots, set.root()))
     }
 
+    /// Takes a region of another space in. `copies` holds what each of its nodes is here, as far as they were taken in before.
+    pub(super) fn copy(&mut self, from: &Self, region: Region, copies: &mut Vec<u32>) -> Region {
+        if copies.len() < from.size() {
+            copies.resize(from.size(), 0);
+        }
+        Region(self.copied(&from.table, region.0, copies))
+    }
+
+    /// No deeper than a diagram has levels.
+    fn copied(&mut self, from: &Table, child: u32, copies: &mut [u32]) -> u32 {
+        let Some(index) = table::index(child) else { return child };
+        // No node is a label.
+        if copies[index] != 0 {
+            return copies[index];
+        }
+        let (level, edges) = from.node(index);
+        let start = self.scratch.len();
+        for edge in edges {
+            let child = self.copied(from, edge.child, copies);
+            self.scratch.push(Edge { child, last: edge.last });
+        }
+        copies[index] = self.finish(level, start);
+        copies[index]
+    }
+
     /// The packets that have a label.
     ///
     /// # Errors

@@ -1,19 +1,22 @@
 //! Policies of Cilium.
 
+use policy::lifeline::Severity;
+use policy::lifeline::detect::{Detected, Missing};
 use policy::lifeline::judge::{Change, Judge, Verdict};
+use policy::snapshot::Snapshot;
 use serde_json::{Value, json};
 
 use crate::lab::{assumptions, delete, lifelines, put, snapshot};
 
 /// Nodes with the host firewall on, what lets their lifelines by, and some policies beside it.
 #[derive(Clone)]
-struct State {
+pub(super) struct State {
     settings: Value,
-    objects: Vec<Value>,
+    pub(super) objects: Vec<Value>,
 }
 
 impl State {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let untold = json!({
             "nodeSelector": {},
             "ingress": [tcp("172.16.0.0/16", 9100)],
@@ -23,22 +26,22 @@ impl State {
         Self { settings, objects: vec![policy("lifelines", &everything()), policy("untold", &untold)] }
     }
 
-    fn set(mut self, key: &str, value: &str) -> Self {
+    pub(super) fn set(mut self, key: &str, value: &str) -> Self {
         self.settings[key] = json!(value);
         self
     }
 
-    fn with(mut self, name: &str, spec: &Value) -> Self {
+    pub(super) fn with(mut self, name: &str, spec: &Value) -> Self {
         self.objects.push(policy(name, spec));
         self
     }
 
-    fn object(mut self, object: Value) -> Self {
+    pub(super) fn object(mut self, object: Value) -> Self {
         self.objects.push(object);
         self
     }
 
-    fn without(mut self, name: &str) -> Self {
+    pub(super) fn without(mut self, name: &str) -> Self {
         self.objects.retain(|object| object["metadata"]["name"] != name);
         self
     }
@@ -57,7 +60,7 @@ impl State {
     }
 
     /// A glance tells that a change cuts nothing, which at length is said too.
-    fn told(&self, what: &str, change: &Change) {
+    pub(super) fn told(&self, what: &str, change: &Change) {
         let judge = self.judge();
         let at_length = judge.decide_at_length(std::slice::from_ref(change)).expect("a change");
         assert_eq!(at_length.verdict, Verdict::Safe, "{what}: {:?}", at_length.doubts);
@@ -67,7 +70,7 @@ impl State {
     }
 
     /// A glance does not tell about a change that cuts something.
-    fn cuts(&self, what: &str, change: &Change) {
+    pub(super) fn cuts(&self, what: &str, change: &Change) {
         let judge = self.judge();
         let at_length = judge.decide_at_length(std::slice::from_ref(change)).expect("a change");
         assert_eq!(at_length.verdict, Verdict::Cuts, "{what}: {:?}", at_length.doubts);
@@ -83,7 +86,7 @@ impl State {
     }
 
     /// A glance does not tell, though it cuts nothing.
-    fn untold(&self, what: &str, change: &Change) {
+    pub(super) fn untold(&self, what: &str, change: &Change) {
         let judge = self.judge();
         let at_length = judge.decide_at_length(std::slice::from_ref(change)).expect("a change");
         assert_eq!(at_length.verdict, Verdict::Safe, "{what}");
@@ -96,12 +99,12 @@ fn everything() -> Value {
     json!({"nodeSelector": {}, "ingress": [{"fromEntities": ["all"]}], "egress": [{"toEntities": ["all"]}]})
 }
 
-fn ports(port: u16) -> Value {
+pub(super) fn ports(port: u16) -> Value {
     json!([{"ports": [{"port": port.to_string(), "protocol": "TCP"}]}])
 }
 
 /// From a prefix. None of 172.16.0.0/12 has a lifeline, administrators are in 192.0.2.0/24.
-fn tcp(from: &str, port: u16) -> Value {
+pub(super) fn tcp(from: &str, port: u16) -> Value {
     json!({"fromCIDR": [from], "toPorts": ports(port)})
 }
 
@@ -118,20 +121,20 @@ fn policy(name: &str, spec: &Value) -> Value {
     object("CiliumClusterwideNetworkPolicy", name, spec)
 }
 
-fn with(name: &str, spec: &Value) -> Change {
+pub(super) fn with(name: &str, spec: &Value) -> Change {
     put(&policy(name, spec).to_string()).remove(0)
 }
 
-fn gone(name: &str) -> Change {
+pub(super) fn gone(name: &str) -> Change {
     delete(&policy(name, &json!({})).to_string()).remove(0)
 }
 
 /// A policy for all nodes that allows some of what arrives.
-fn allows(name: &str, from: &Value) -> Change {
+pub(super) fn allows(name: &str, from: &Value) -> Change {
     with(name, &json!({"nodeSelector": {}, "ingress": [from]}))
 }
 
-fn denies(name: &str, from: &Value) -> Change {
+pub(super) fn denies(name: &str, from: &Value) -> Change {
     with(name, &json!({"nodeSelector": {}, "ingressDeny": [from]}))
 }
 
@@ -176,6 +179,13 @@ fn what_a_lifeline_needs_is_looked_at() {
         ("what lets lifelines by goes", gone("lifelines")),
         ("an allow narrowed", allows("lifelines", &any(22))),
         ("an allow narrowed to a prefix that nobody named", allows("lifelines", &tcp("192.0.2.0/24", 22))),
+        (
+            "what nodes send narrowed",
+            with(
+                "lifelines",
+                &json!({"nodeSelector": {}, "ingress": [{"fromEntities": ["all"]}], "egress": [{"toCIDR": ["192.0.2.0/24"]}]}),
+            ),
+        ),
         ("administrators denied, by a prefix within theirs", denies("new", &tcp("192.0.2.128/25", 22))),
         (
             "an allow of other nodes",
@@ -237,19 +247,19 @@ fn default_deny_that_begins_may_lose_everything() {
     // Agents that know nothing of it deny by default already.
     forced.told("an agent that does not know of it", &with("new", &open));
     // Egress is open.
-    let ingress = State::new()
-        .without("lifelines")
-        .with("lifelines", &json!({"nodeSelector": {}, "ingress": [{"fromEntities": ["all"]}]}));
-    ingress.cuts(
-        "the other direction",
-        &with("new", &json!({"nodeSelector": {}, "egress": [{"toCIDR": ["172.16.0.0/16"]}]})),
-    );
+    only_ingress().cuts("the other direction", &first_of_egress());
     // Always: there is nothing that can begin.
-    let always = State::new().without("untold").with("open", &open).set("enable-policy", "always");
-    always.told(
-        "where it is always on",
-        &with("new", &json!({"nodeSelector": {}, "egress": [{"toCIDR": ["172.16.0.0/16"]}]})),
-    );
+    only_ingress().set("enable-policy", "always").told("where it is always on", &first_of_egress());
+}
+
+/// What lets lifelines by, and leaves it to everybody what nodes send.
+fn only_ingress() -> State {
+    let ingress = json!({"nodeSelector": {}, "ingress": [{"fromEntities": ["all"]}]});
+    State::new().without("lifelines").with("lifelines", &ingress)
+}
+
+fn first_of_egress() -> Change {
+    with("new", &json!({"nodeSelector": {}, "egress": [{"toCIDR": ["172.16.0.0/16"]}]}))
 }
 
 #[test]
@@ -270,18 +280,30 @@ fn default_deny_of_some_nodes_is_none_of_others() {
         "by a value that no rule looked at",
         &with("new", &json!({"nodeSelector": others, "ingress": [any(9999)]})),
     );
+    let specs = json!([
+        {"nodeSelector": worker, "ingress": [{"fromEntities": ["all"]}]}, {"nodeSelector": one, "ingress": [any(1)]},
+    ]);
+    let more = json!({"apiVersion": "cilium.io/v2", "kind": "CiliumClusterwideNetworkPolicy",
+        "metadata": {"name": "workers"}, "specs": specs});
+    state.cuts("for others beside those of before", &put(&more.to_string()).remove(0));
+    let named = json!({"matchExpressions": [{"key": "name", "operator": "Exists"}]});
+    let quiet = json!({"nodeSelector": named, "enableDefaultDeny": {"ingress": false}, "ingress": [any(1)]});
+    let alike = State::new().without("lifelines").without("untold").with("quiet", &quiet);
+    let last = json!({"matchLabels": {"name": "w2"}});
+    alike.cuts("of one by a value", &with("new", &json!({"nodeSelector": last, "ingress": [any(9999)]})));
     state.cuts("for other nodes than before", &with("workers", &json!({"nodeSelector": one, "ingress": [any(9999)]})));
 }
 
 #[test]
 fn nothing_is_lost_where_nothing_is_denied() {
-    let closes = allows("new", &tcp("172.16.0.0/16", 1));
-    let open = State::new().without("lifelines");
-    open.clone().set("enable-host-firewall", "false").told("no host firewall", &closes);
-    open.clone().set("enable-policy", "never").told("policy is never enforced", &closes);
-    open.set("policy-audit-mode", "true").told("policy is only reported", &closes);
+    let (state, closes) = (only_ingress(), first_of_egress());
+    state.cuts("what is enforced", &closes);
+    state.clone().set("enable-host-firewall", "false").told("no host firewall", &closes);
+    state.clone().set("enable-policy", "never").told("policy is never enforced", &closes);
+    state.set("policy-audit-mode", "true").told("policy is only reported", &closes);
     let unread = State::new().set("enable-cilium-clusterwide-network-policy", "false");
-    unread.untold("such policies are not read", &closes);
+    unread.untold("such policies are not read", &allows("new", &any(1)));
+    unread.untold("nor another version of one", &allows("untold", &any(1)));
 }
 
 #[test]
@@ -346,110 +368,53 @@ fn what_is_assumed_about_agents_goes_with_the_last_policy() {
     empty.told("none for hosts", &with("new", &json!({"endpointSelector": {}, "ingress": [any(9999)]})));
 }
 
-/// Administrators may reach port 22 by the given element only, from a prefix that only the policy `naming` names.
-fn by(element: &Value, named: &str) -> State {
-    let range = |first: u16, last: u16, protocol: &str| json!({"port": first.to_string(), "endPort": last, "protocol": protocol});
-    let others = json!([{"ports": [range(1, 21, "TCP"), range(23, 65535, "TCP"), range(1, 65535, "UDP")]}]);
-    let lifelines = json!({
-        "nodeSelector": {},
-        "ingress": [
-            {"fromEntities": ["cluster"]}, {"fromEntities": ["world"], "toPorts": others},
-            {"icmps": [{"fields": [{"type": 8}]}]}, element,
-        ],
-        "egress": [{"toEntities": ["all"]}],
-    });
-    let naming = json!({"nodeSelector": {}, "ingress": [tcp(named, 9)]});
-    State::new().without("lifelines").with("lifelines", &lifelines).with("naming", &naming)
-}
-
-fn who(expressions: &[(&str, &str)]) -> Value {
-    let all: Vec<Value> = expressions.iter().map(|(key, operator)| json!({"key": key, "operator": operator})).collect();
-    json!({"fromEndpoints": [{"matchExpressions": all}], "toPorts": ports(22)})
+#[test]
+fn what_is_allowed_on_a_condition_is_allowed() {
+    let authenticated = json!({"fromEntities": ["all"], "authentication": {"mode": "required"}});
+    let spec = |more: &Value| json!({"nodeSelector": {}, "ingress": [authenticated, more], "egress": [{"toEntities": ["all"]}]});
+    let state = State::new().without("lifelines").with("lifelines", &spec(&any(1)));
+    state.told("another element beside it", &with("lifelines", &spec(&any(2))));
+    let less = json!({"nodeSelector": {}, "ingress": [any(1)], "egress": [{"toEntities": ["all"]}]});
+    state.cuts("an allow that goes", &with("lifelines", &less));
 }
 
 #[test]
-fn a_rule_by_the_label_of_a_prefix_lives_on_who_names_it() {
-    let world = ("reserved:world", "Exists");
-    let wide = by(&who(&[world, ("cidr:192.0.2.0/24", "Exists")]), "192.0.2.0/24");
-    wide.cuts("by the label", &gone("naming"));
-    wide.cuts("by the label of a wider one", &allows("naming", &tcp("192.0.0.0/16", 9)));
-    wide.untold("of a narrower one", &allows("new", &tcp("192.0.2.0/25", 9)));
-    wide.told("without another prefix", &allows("naming", &tcp("192.0.2.0/24", 10)));
-    let key = by(&who(&[world, ("192.0.2.0/24", "Exists")]), "192.0.2.0/24");
-    key.cuts("by the key", &gone("naming"));
-    key.cuts("by the key, of a narrower one", &allows("new", &tcp("192.0.2.0/25", 9)));
-    let pods = json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
-        "metadata": {"name": "pods", "namespace": "default"},
-        "spec": {"endpointSelector": {}, "ingress": [tcp("192.0.2.0/24", 9)]}});
-    let of_pods = wide.without("naming").object(pods.clone());
-    of_pods.cuts("named by a policy for pods", &delete(&pods.to_string()).remove(0));
-    let denied = json!({"nodeSelector": {}, "ingressDeny": [who(&[world, ("cidr:192.0.2.0/25", "Exists")])]});
-    let state = State::new().with("denied", &denied);
-    state.cuts("a deny by the label", &allows("new", &tcp("192.0.2.0/26", 9)));
-    state.untold("another one's", &allows("new", &tcp("172.17.0.0/16", 9)));
-    state.cuts("with its own", &denies("denied", &who(&[world, ("cidr:192.0.2.0/24", "DoesNotExist")])));
-}
-
-#[test]
-fn a_rule_by_the_aggregate_of_the_world_lives_on_who_names_a_prefix() {
-    let named = json!({"fromEndpoints": [{"matchLabels": {"reserved:aggregate-world": ""}}], "toPorts": ports(22)});
-    let state = by(&named, "192.0.2.0/24");
-    state.cuts("by name", &gone("naming"));
-    let others = by(&who(&[("reserved:world", "DoesNotExist"), ("reserved:other", "DoesNotExist")]), "192.0.2.0/24");
-    others.cuts("by what it lacks", &gone("naming"));
-    let denied = json!({"nodeSelector": {}, "ingressDeny": [
-        who(&[("reserved:world", "DoesNotExist"), ("reserved:remote-node", "DoesNotExist"), ("reserved:host", "DoesNotExist")])]});
-    let state = State::new().with("denied", &denied);
-    state.cuts("a deny by what it lacks", &allows("new", &tcp("192.0.2.0/25", 9)));
-    let both = by(&json!({"fromEntities": ["world"], "toPorts": ports(22)}), "192.0.2.0/24");
-    both.told("the whole world", &gone("naming"));
-    both.told("the whole world, and a part of it", &allows("new", &tcp("192.0.2.0/25", 9)));
-    let image = |version: &str| {
-        json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
-        "metadata": {"name": "cilium", "namespace": "kube-system"},
-        "spec": {"template": {"spec": {"containers": [{"name": "cilium-agent", "image": format!("quay.io/cilium/cilium:v{version}")}]}}}})
+fn named_ports_that_are_not_clear_are_said_at_length() {
+    let pod = |name: &str, port: u16| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default", "labels": {"app": "x"}},
+            "spec": {"nodeName": "w1", "containers": [{"name": "c", "ports": [{"name": "web", "containerPort": port}]}]},
+            "status": {"podIP": format!("10.244.1.{}", port - 8000), "podIPs": [{"ip": format!("10.244.1.{}", port - 8000)}]}})
     };
-    let older = State::new().with("denied", &denied).object(image("1.19.0"));
-    older.told("agents without aggregates", &allows("new", &tcp("192.0.2.0/25", 9)));
-    let newer = State::new().with("denied", &denied).object(image("1.20.0"));
-    newer.cuts("agents with them", &allows("new", &tcp("192.0.2.0/25", 9)));
+    let web = json!([{"ports": [{"port": "web", "protocol": "TCP"}]}]);
+    let named =
+        json!({"nodeSelector": {}, "egress": [{"toEndpoints": [{"matchLabels": {"app": "x"}}], "toPorts": web}]});
+    let state = State::new().object(pod("one", 8001)).object(pod("other", 8001));
+    state.told("one port of the name", &with("new", &named));
+    let state = State::new().object(pod("one", 8001)).object(pod("other", 8002));
+    state.doubts("two ports of the name", &with("new", &named));
+    let named = json!({"nodeSelector": {}, "egress": [{"toEntities": ["all"], "toPorts": web}]});
+    let group = json!({"nodeSelector": {}, "egress": [{"toCIDRSet": [{"cidrGroupSelector": {}}]}]});
+    State::new().with("named", &named).doubts("beside ports of everyone", &with("new", &group));
+    State::new().with("group", &group).doubts("beside an empty selector of groups", &with("new", &named));
 }
 
 #[test]
-fn a_group_can_hide_a_prefix() {
-    let group = |key: &str| {
-        json!({"apiVersion": "cilium.io/v2", "kind": "CiliumCIDRGroup",
-        "metadata": {"name": "office", "labels": {key: "x"}}, "spec": {"externalCIDRs": ["192.0.2.0/25"]}})
-    };
-    let state = by(&tcp("192.0.2.0/24", 22), "192.0.2.0/25");
-    state.clone().object(group("192.0.2.0/24")).cuts("by its label", &gone("naming"));
-    state.object(group("team")).told("by another label", &gone("naming"));
-    let of_group = |more: Value| json!({"fromCIDRSet": [more], "toPorts": ports(22)});
-    let refers = by(&of_group(json!({"cidrGroupRef": "office"})), "192.0.2.0/24").object(group("team"));
-    // The other half has no way in before it either.
-    refers.told("who is in the group stays in it", &gone("naming"));
-    refers.told("whoever names a part", &allows("new", &tcp("192.0.2.0/26", 9)));
-    let except = of_group(json!({"cidrGroupSelector": {"matchLabels": {"team": "x"}}, "except": ["192.0.2.64/26"]}));
-    let lifelines =
-        by(&except, "192.0.2.0/24").objects.iter().find(|it| it["metadata"]["name"] == "lifelines").cloned();
-    refers.cuts("who is in it, less a prefix", &put(&lifelines.expect("one").to_string()).remove(0));
+fn what_is_not_known_does_not_matter_without_the_host_firewall() {
+    let unread = json!({"nodeSelector": {}, "ingress": [any(1)], "unheard": 1});
+    let state = State::new().set("enable-host-firewall", "false").with("unread", &unread);
+    state.told("beside it", &allows("new", &any(9999)));
+    state.told("one more", &with("new", &unread));
+    state.doubts("what agents refuse", &with("new", &json!({"nodeSelector": {}, "ingress": [{"fromCIDR": ["none"]}]})));
 }
 
 #[test]
-fn prefixes_mean_whom_the_settings_say() {
-    let halves = json!({"nodeSelector": {}, "ingress": [{"fromCIDR": ["0.0.0.0/1", "128.0.0.0/1"]}], "egress": [{"toEntities": ["all"]}]});
-    State::new().cuts("nodes are no part of a prefix", &with("lifelines", &halves));
-    let except = |but: &str| {
-        json!({"nodeSelector": {}, "ingress": [
-        {"fromEntities": ["cluster"]}, {"fromCIDRSet": [{"cidr": "0.0.0.0/0", "except": [but]}]}],
-        "egress": [{"toEntities": ["all"]}]})
+fn where_lifelines_are_not_known_every_packet_counts() {
+    let missing = |snapshot: &Snapshot| {
+        let what =
+            Missing { id: "dns", severity: Severity::Blocker, what: "nobody tells".to_owned(), parameter: "resolvers" };
+        Detected { missing: vec![what], ..lifelines(snapshot) }
     };
-    let state = State::new().without("lifelines").with("lifelines", &except("172.20.0.0/16"));
-    state.told("all but others", &with("lifelines", &except("172.21.0.0/16")));
-    state.cuts("all but some of them", &with("lifelines", &except("192.0.2.0/25")));
-    for mode in ["nodes", "pods", "nodes,pods"] {
-        let state = State::new().set("policy-cidr-match-mode", mode);
-        state.untold("a prefix that nobody named", &allows("new", &tcp("172.17.0.0/16", 9999)));
-        state.told("one that somebody named", &allows("new", &tcp("172.16.0.0/16", 9999)));
-    }
+    let judge = Judge::new(State::new().judge().snapshot(), missing, &assumptions());
+    assert!(judge.glance(&denies("new", &tcp("172.16.0.0/16", 9999))).is_none());
+    assert!(judge.glance(&allows("new", &any(9999))).is_some());
 }

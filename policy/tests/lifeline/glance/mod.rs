@@ -2,3 +2,4 @@
 
 mod calico;
 mod cilium;
+mod prefixes;

@@ -245,8 +245,15 @@ impl Compiler<'_> {
             let misfit = |exists: bool, number: u8| exists && rule.protocol != Some(number);
             if typed && (misfit(rule.families.v4, 1) || misfit(rule.families.v6, 58)) {
                 let field = if rule.icmp.is_some() { "icmp" } else { "notICMP" };
+                let path = format!("{path}[{}].{field}", rule.index);
                 let effect = "iptables takes a type only with ICMP, or ICMPv6 in IPv6, as the protocol, and Felix gives up on its nodes";
-                self.danger(key, format!("{path}[{}].{field}", rule.index), effect, Hazard::StopsIptables);
+                self.danger(key, path.clone(), effect, Hazard::StopsIptables);
+                // Where there is no protocol, nft adds the right one (netfilter nftables:src/evaluate.c conflict_resolution_gen_dependency).
+                if rule.protocol.is_some() {
+                    let effect =
+                        "nft takes no type with a protocol that has none, and Felix gives up on nftables nodes";
+                    self.danger(key, path, effect, Hazard::StopsNftables);
+                }
             }
             // Felix writes `-p` for each of the two (projectcalico/calico:felix/rules/policy.go CalculateRuleMatch,
             // felix/iptables/match_builder.go NotProtocol), and iptables takes one (netfilter iptables:libxtables/xtables.c

@@ -66,23 +66,26 @@ fn trap_25_invalid_content_is_not_refused_on_the_raw_path() {
     assert_eq!(Lab::new().with("HostEndpoint", "h", endpoint).refused(Stage::Api), ["h"]);
 }
 
-/// An ICMP type beside another protocol ends Felix in iptables mode, whose iptables-restore refuses the rule that it writes,
-/// for each family that the rule is written for; `notICMP` passes the API so (projectcalico/calico:felix/rules/policy.go;
-/// found as a random state).
+/// An ICMP type beside another protocol ends Felix, whose iptables-restore or nft refuses the rule that it writes, for each
+/// family that the rule is written for; `notICMP` passes the API so (projectcalico/calico:felix/rules/policy.go; found as a
+/// random state). Without a protocol it ends iptables mode alone: nft asks for ICMP by itself.
 #[test]
-fn icmp_types_without_their_protocol_stop_felix_with_iptables() {
+fn icmp_types_without_their_protocol_stop_felix() {
     let hazards = |lab: Lab, rule: Value| -> Vec<(String, Hazard)> {
         let dangers = lab.on_eth0().policy("p", denying(rule)).state().dangers;
         dangers.into_iter().map(|danger| (danger.path, danger.hazard)).collect()
     };
-    let stops = |field: &str| vec![(format!("spec.ingress[0].{field}"), Hazard::StopsIptables)];
+    let stops = |field: &str| {
+        [Hazard::StopsIptables, Hazard::StopsNftables].map(|hazard| (format!("spec.ingress[0].{field}"), hazard))
+    };
     for rule in [
         json!({"protocol": "TCP", "notICMP": {"type": 15}}),
-        json!({"notICMP": {"type": 8}}),
+        json!({"protocol": 47, "notICMP": {"type": 8}}),
         json!({"protocol": 1, "notICMP": {"type": 8}}),
     ] {
         assert_eq!(hazards(Lab::new(), rule.clone()), stops("notICMP"), "{rule}");
     }
+    assert_eq!(hazards(Lab::new(), json!({"notICMP": {"type": 8}})), stops("notICMP")[..1]);
     for rule in [
         json!({"protocol": "tcp", "icmp": {"type": 8}}),
         json!({"protocol": "ICMP", "ipVersion": 6, "icmp": {"type": 8}}),

@@ -35,9 +35,9 @@ pub(super) fn rule(dice: &mut Dice, ingress: bool, context: &Context) -> Value {
         _ => {}
     }
     if context.only == Some(Dataplane::Nftables) && dice.chance(10) {
-        // Two matches of a protocol, or a type behind another one, end Felix in iptables mode.
+        // Two matches of a protocol, or a type behind none, end Felix in iptables mode.
         match dice.number(..3) {
-            0 => rule["notICMP"] = json!({"type": dice.pick(&ICMP)}),
+            0 if rule["protocol"].is_null() => rule["notICMP"] = json!({"type": dice.pick(&ICMP)}),
             _ => rule["notProtocol"] = json!(dice.pick(&["TCP", "UDP", "ICMP", "ICMPv6", "SCTP"])),
         }
     }
@@ -160,11 +160,14 @@ fn entity(dice: &mut Dice, entity: &mut Value, six: bool) {
 /// What Calico's validator refuses.
 fn spoil(dice: &mut Dice, rule: &mut Value, context: &Context) {
     let which = dice.number(..6);
-    if let (2 | 3, Some(fields)) = (which, rule.as_object_mut())
-        && context.only != Some(Dataplane::Nftables)
-    {
-        // Beside another protocol they end Felix in iptables mode.
-        fields.retain(|field, _| !["icmp", "notICMP", "notProtocol"].contains(&field.as_str()));
+    if let (2 | 3, Some(fields)) = (which, rule.as_object_mut()) {
+        // Beside another protocol a type ends Felix, and in iptables mode another one that is excluded.
+        let kept = |field: &str| match field {
+            "icmp" | "notICMP" => false,
+            "notProtocol" => context.only == Some(Dataplane::Nftables),
+            _ => true,
+        };
+        fields.retain(|field, _| kept(field));
     }
     match which {
         0 => rule["source"] = json!({"nets": ["10.9.0.7/24"]}),

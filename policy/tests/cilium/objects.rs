@@ -139,6 +139,13 @@ fn what_is_not_known_is_listed_with_its_path() {
     ] {
         assert_eq!(unknown(World::new().with(spec)), [format!("{key} {path}")]);
     }
+    // For pods the same is no secret that a host has a part in, unless nothing tells what it is.
+    let names = json!([{"toFQDNs": [{"matchName": "a.example"}]}, {"toGroups": [{"aws": {}}]}]);
+    assert_eq!(unknown(World::new().with(json!({"endpointSelector": {}, "egress": names.clone()}))), [""; 0]);
+    let odd = json!({"endpointSelector": {}, "egress": names, "ingress": [{"fromEntitys": []}]});
+    assert_eq!(unknown(World::new().with(odd.clone())), [format!("{key} spec.ingress[0].fromEntitys")]);
+    let namespaced = json!({"kind": "CiliumNetworkPolicy", "metadata": {"name": "p", "namespace": "n"}, "spec": odd});
+    assert_eq!(unknown(World::new().object(namespaced)), [""; 0]);
     assert_eq!(unknown(World::new().set("label-prefix-file", "/x")), ["cilium-config label-prefix-file"]);
     let config = World::new().object(json!({"kind": "CiliumNodeConfig", "metadata": {"name": "c", "namespace": "n"}}));
     assert_eq!(unknown(config), ["CiliumNodeConfig/n/c spec"]);

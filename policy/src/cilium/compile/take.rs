@@ -184,10 +184,11 @@ fn policy(manifest: &Manifest, through_api: bool, context: &mut Context<'_>) -> 
         let stage = if error.path.ends_with(".operator") { Stage::Sanitize } else { Stage::Decode };
         Fault { stage, path: error.path, reason: error.message }
     })?;
-    for path in decoded.unknown.iter().filter(|path| path.starts_with("spec")) {
+    let Policy { metadata, spec, specs } = decoded.object;
+    // What has a namespace is for pods, whatever it says.
+    for path in decoded.unknown.iter().filter(|path| path.starts_with("spec") && metadata.namespace.is_empty()) {
         context.unknown(path, "no such field is known");
     }
-    let Policy { metadata, spec, specs } = decoded.object;
     for (path, rule) in rules_of(spec.as_ref(), specs.as_deref()) {
         for (name, _, list) in lists(rule) {
             for (index, written) in list.iter().enumerate() {
@@ -239,6 +240,7 @@ fn rule(
     };
     selector::validate::selector(written).map_err(|reason| Fault::sanitize(&path, reason))?;
     let mut elements = Vec::new();
+    let told = context.unknown.len();
     for (name, deny, list) in lists(rule) {
         for (index, written) in list.iter().enumerate() {
             let place = format!("{path}.{name}[{index}]");
@@ -261,6 +263,10 @@ fn rule(
         let Origin { key, source } = origin;
         let (key, source) = (Arc::clone(key), source.clone());
         parsed.rules.push(Arc::new(Rule { key, path, source, subject, default_deny, elements }));
+    } else {
+        // Whom pods may reach by name, and with which requests, is nothing to a host. An address that DNS has answered with
+        // keeps the labels of the prefixes that it is in (cilium/cilium:pkg/ipcache/metadata.go, `mergeLabels`).
+        context.unknown.truncate(told);
     }
     Ok(())
 }

@@ -141,7 +141,7 @@ fn what_is_not_known_is_listed_with_its_path() {
     }
     // For pods the same is no secret that a host has a part in, unless nothing tells what it is.
     let names = json!([{"toFQDNs": [{"matchName": "a.example"}]}, {"toGroups": [{"aws": {}}]}]);
-    assert_eq!(unknown(World::new().with(json!({"endpointSelector": {}, "egress": names.clone()}))), [""; 0]);
+    assert_eq!(unknown(World::new().with(json!({"endpointSelector": {}, "egress": names}))), [""; 0]);
     let odd = json!({"endpointSelector": {}, "egress": names, "ingress": [{"fromEntitys": []}]});
     assert_eq!(unknown(World::new().with(odd.clone())), [format!("{key} spec.ingress[0].fromEntitys")]);
     let namespaced = json!({"kind": "CiliumNetworkPolicy", "metadata": {"name": "p", "namespace": "n"}, "spec": odd});

@@ -74,8 +74,7 @@ where
 
 /// The first variable of several that is set, with its value.
 fn set(names: &[&'static str]) -> Option<(&'static str, String)> {
-    let values = names.iter().filter_map(|name| Some((*name, env::var(name).ok()?)));
-    values.into_iter().find(|(_, value)| !value.is_empty())
+    names.iter().find_map(|name| Some((*name, env::var(name).ok().filter(|value| !value.is_empty())?)))
 }
 
 fn resource() -> Resource {
@@ -126,6 +125,9 @@ impl HttpClient for Collector {
 
 /// Makes a span part of the trace that a request says it belongs to.
 pub(super) fn follow(span: &Span, headers: &HeaderMap) {
+    if span.is_disabled() {
+        return;
+    }
     let context = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
     // It fails where nothing collects spans, and then nothing is to be done.
     let _ = span.set_parent(context);

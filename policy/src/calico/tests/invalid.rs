@@ -16,6 +16,12 @@ fn denying(rule: Value) -> Value {
     json!({"selector": "has(a)", "types": ["Ingress"], "ingress": [rule]})
 }
 
+/// The paths of what is dangerous about a policy of an endpoint, and what it does.
+fn hazards(lab: Lab, policy: Value) -> Vec<(String, Hazard)> {
+    let dangers = lab.on_eth0().policy("p", policy).state().dangers;
+    dangers.into_iter().map(|danger| (danger.path, danger.hazard)).collect()
+}
+
 /// projectcalico/calico:libcalico-go/lib/backend/syncersv1/updateprocessors/rules.go, felix/calc/validation_filter.go,
 /// felix/config/param_types.go.
 #[test]
@@ -71,10 +77,7 @@ fn trap_25_invalid_content_is_not_refused_on_the_raw_path() {
 /// random state). Without a protocol it ends iptables mode alone: nft asks for ICMP by itself.
 #[test]
 fn icmp_types_without_their_protocol_stop_felix() {
-    let hazards = |lab: Lab, rule: Value| -> Vec<(String, Hazard)> {
-        let dangers = lab.on_eth0().policy("p", denying(rule)).state().dangers;
-        dangers.into_iter().map(|danger| (danger.path, danger.hazard)).collect()
-    };
+    let hazards = |lab: Lab, rule: Value| hazards(lab, denying(rule));
     let stops = |field: &str| {
         [Hazard::StopsIptables, Hazard::StopsNftables].map(|hazard| (format!("spec.ingress[0].{field}"), hazard))
     };
@@ -108,10 +111,7 @@ fn icmp_types_without_their_protocol_stop_felix() {
 #[test]
 fn a_protocol_beside_an_excluded_one_stops_felix_with_iptables() {
     for lab in [Lab::new, Lab::raw] {
-        let hazards = |rule: Value| -> Vec<(String, Hazard)> {
-            let dangers = lab().on_eth0().policy("p", denying(rule)).state().dangers;
-            dangers.into_iter().map(|danger| (danger.path, danger.hazard)).collect()
-        };
+        let hazards = |rule: Value| hazards(lab(), denying(rule));
         for (protocol, other) in [(json!("TCP"), json!("SCTP")), (json!(6), json!(6)), (json!("UDP"), json!(47))] {
             let rule = json!({"protocol": protocol, "notProtocol": other});
             assert_eq!(hazards(rule), [("spec.ingress[0].notProtocol".to_owned(), Hazard::StopsIptables)]);
@@ -133,8 +133,7 @@ fn a_service_behind_a_protocol_without_ports_stops_felix_with_nftables() {
         rule["action"] = json!("Deny");
         let mut spec = json!({"selector": "has(a)", "types": [types]});
         spec[side] = json!([{"action": "Log"}, rule]);
-        let dangers = lab.on_eth0().policy("p", spec).state().dangers;
-        dangers.into_iter().map(|danger| (danger.path, danger.hazard)).collect()
+        hazards(lab, spec)
     };
     let services = json!({"services": {"name": "web", "namespace": "default"}});
     for protocol in [json!(47), json!(112), json!(4), json!(255)] {

@@ -23,6 +23,7 @@ pub mod line_server;
 pub mod live;
 pub mod pki;
 pub mod ports;
+pub mod progress;
 pub mod random;
 pub mod scratch;
 pub mod server;

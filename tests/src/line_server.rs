@@ -1,6 +1,7 @@
 //! A process that answers each line of its standard input with one on its standard output.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -33,6 +34,8 @@ impl LineServer {
             .stdout(Stdio::piped())
             // Upstream logs what it refuses, and the answer has it all.
             .stderr(Stdio::null())
+            // A signal to this program's group is not for it: it ends with its questions.
+            .process_group(0)
             .spawn()
             .doing(|| format!("start {name}"))?;
         let (questions, answers) = (child.stdin.take(), child.stdout.take());

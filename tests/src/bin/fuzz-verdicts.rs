@@ -3,8 +3,10 @@
 //!
 //! A case for Calico is a state of a cluster with 60 packets, put to Felix in nftables and in iptables mode.
 //!
-//! Prints what the run came to and what it reached. Each difference is printed as a case that `verdicts` takes, with what each
-//! side says. Exit codes: 1 differences, 2 usage, 4 the engine cannot be had, or did not get to a case.
+//! Says on standard error how far it is, and prints what the run came to and what it reached, also when SIGTERM ends it early.
+//! Each difference is printed as a case that `verdicts` takes, with what each side says.
+//!
+//! Exit codes: 1 differences, 2 usage, 4 the engine cannot be had, or did not get to a case.
 
 use std::process::ExitCode;
 use std::thread::available_parallelism;
@@ -12,6 +14,7 @@ use std::thread::available_parallelism;
 use tests::coverage::Run;
 use tests::live::calico::{self, Filters};
 use tests::live::cilium;
+use tests::progress::Progress;
 
 const USAGE: &str = "usage: fuzz-verdicts calico|cilium [--cases N] [--seed S]
        fuzz-verdicts calico --replay FILE";
@@ -43,11 +46,18 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let progress = match Progress::said() {
+        Ok(progress) => progress,
+        Err(error) => {
+            eprintln!("fuzz-verdicts: signals: {error}");
+            return ExitCode::from(4);
+        }
+    };
     let outcome = if engine == "calico" {
-        calico::run(run, Filters::Both).map(Told::from)
+        calico::run(run, Filters::Both, &progress).map(Told::from)
     } else {
         let threads = available_parallelism().map_or(1, Into::into);
-        cilium::run(run, threads).map(|report| Told {
+        cilium::run(run, threads, &progress).map(|report| Told {
             mismatches: report.totals.mismatches,
             is_whole: true,
             text: report.to_string(),

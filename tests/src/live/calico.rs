@@ -10,6 +10,7 @@ use policy::calico::settings::Dataplane;
 use crate::coverage::{Coverage, Run, Totals};
 use crate::felix::Rig;
 use crate::felix::compare::Pair;
+use crate::progress::Progress;
 use crate::random;
 use crate::verdicts::calico::Case;
 use crate::{Error, Result};
@@ -52,7 +53,7 @@ pub enum Filters {
 /// # Errors
 ///
 /// A part cannot be had, or fails over a difference that is made small.
-pub fn run(run: Run, filters: Filters) -> Result<Report> {
+pub fn run(run: Run, filters: Filters, progress: &Progress) -> Result<Report> {
     let mut report = Report { coverage: facts::declared(), ..Report::default() };
     let mut rig = Rig::start(&[Dataplane::Nftables, Dataplane::Iptables])?;
     for index in 0..run.cases {
@@ -61,7 +62,7 @@ pub fn run(run: Run, filters: Filters) -> Result<Report> {
             let turn = [Dataplane::Nftables, Dataplane::Iptables];
             case.dataplane = turn.get((index / random::calico::BLOCK % 2) as usize).copied();
         }
-        if !report.put(&mut rig, &case)? {
+        if !report.put(&mut rig, &case)? || !progress.goes_on(index + 1, run.cases) {
             break;
         }
     }

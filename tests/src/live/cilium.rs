@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::Result;
 use crate::coverage::{Coverage, Run, Totals};
 use crate::line_server::LineServer;
+use crate::progress::Progress;
 use crate::random;
 use crate::shrink::shrink;
 use crate::upstream::{Program, program};
@@ -106,7 +107,7 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 /// When Cilium's engine cannot be built or started, or ends.
-pub fn run(run: Run, threads: usize) -> Result<Report> {
+pub fn run(run: Run, threads: usize, progress: &Progress) -> Result<Report> {
     let next = AtomicU64::new(0);
     let found = AtomicU64::new(0);
     let whole = Mutex::new(Report::default());
@@ -116,7 +117,7 @@ pub fn run(run: Run, threads: usize) -> Result<Report> {
         let mut own = Report::default();
         while found.load(Ordering::Relaxed) < ENOUGH {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= run.cases {
+            if index >= run.cases || !progress.goes_on(index, run.cases) {
                 break;
             }
             let case = random::cilium::case(run.seed, index);

@@ -9,6 +9,7 @@ use policy::calico::settings::Dataplane;
 use tests::coverage::Run;
 use tests::felix::Rig;
 use tests::live::calico::{Filters, run};
+use tests::progress::Progress;
 use tests::verdicts::calico::{Answer, Case};
 
 type Test = Result<(), Box<dyn std::error::Error>>;
@@ -25,7 +26,7 @@ fn random_states_have_equal_verdicts() -> Test {
     if tests::offline() {
         return Ok(());
     }
-    let report = run(Run::of(STATES), Filters::InTurn)?;
+    let report = run(Run::of(STATES), Filters::InTurn, &Progress::default())?;
     assert_eq!((report.totals.mismatches, report.totals.cases), (0, STATES), "{report}");
     assert_eq!(report.coverage.undecided("stage"), [""; 0], "never decides:\n{report}");
     assert!(report.totals.accepts > 5_000 && report.totals.denies > 5_000, "{}", report.totals);

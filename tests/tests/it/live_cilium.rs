@@ -9,6 +9,7 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 use tests::coverage::Run;
 use tests::live::cilium::{Engine, run};
+use tests::progress::Progress;
 use tests::verdicts::cilium::{Outcome, facts};
 
 type Test = Result<(), Box<dyn std::error::Error>>;
@@ -21,7 +22,7 @@ fn random_cases_have_equal_verdicts() -> Test {
     if tests::offline() {
         return Ok(());
     }
-    let report = run(Run::of(CASES), 2)?;
+    let report = run(Run::of(CASES), 2, &Progress::default())?;
     assert_eq!((report.totals.mismatches, report.totals.cases), (0, CASES), "{report}");
     assert_eq!(report.coverage.missing(), [""; 0], "never reached:\n{report}");
     assert_eq!(report.coverage.undecided("stage"), [""; 0], "never decides:\n{report}");
@@ -35,7 +36,8 @@ fn equal_seeds_give_equal_reports() -> Test {
         return Ok(());
     }
     let small = Run { cases: 20, ..Run::of(0) };
-    assert_eq!(run(small, 1)?.to_string(), run(small, 2)?.to_string());
+    let report = |threads| run(small, threads, &Progress::default());
+    assert_eq!(report(1)?.to_string(), report(2)?.to_string());
     Ok(())
 }
 

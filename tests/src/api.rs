@@ -13,8 +13,8 @@ use kube::{Client, Config};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::error::Doing;
 use crate::{Error, Result};
+use parts::Doing;
 
 /// One user of one API server.
 pub struct Api {

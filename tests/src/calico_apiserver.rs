@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::cluster::{Cluster, CrdSet};
 use crate::pki::Authority;
 use crate::server::Server;
-use crate::upstream::{Program, program};
 use crate::{Error, Result, ports};
+use parts::{Program, program};
 
 /// The user that it writes to the cluster as, the one of Calico's own manifests.
 pub const USER: &str = "system:serviceaccount:calico-apiserver:calico-apiserver";

@@ -13,8 +13,9 @@ use serde_json::Value;
 pub use layers::{LAYERS, Layer};
 
 use crate::kubectl::Kubectl;
-use crate::scratch::{Scratch, workspace};
+use crate::scratch::Scratch;
 use crate::{Error, Result};
+use parts::workspace;
 
 /// The folder of the templates, in the workspace.
 pub const TEMPLATES: &str = "manifests/chart/templates";

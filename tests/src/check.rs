@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::line_server::LineServer;
-use crate::upstream::{Program, program};
+use parts::{Program, program};
 
 /// A long-lived checker process. It ends with this value.
 #[derive(Debug)]

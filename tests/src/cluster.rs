@@ -11,9 +11,9 @@ use crate::kubectl::Kubectl;
 use crate::pki::{Authority, Identity, signing_key};
 use crate::scratch::Scratch;
 use crate::server::Server;
-pub use crate::upstream::CrdSet;
-use crate::upstream::{self, Program, program};
 use crate::{Error, Result, ports};
+pub use parts::CrdSet;
+use parts::{Program, program};
 
 /// Ten times what a cold start on two busy cores takes.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -128,7 +128,7 @@ impl Cluster {
         if crds.is_empty() {
             return Ok(());
         }
-        let folders = crds.iter().map(|&set| upstream::crds(set)).collect::<Result<Vec<_>>>()?;
+        let folders = crds.iter().map(|&set| parts::crds(set)).collect::<Result<Vec<_>>>()?;
         let folders: Vec<_> = folders.iter().map(|folder| folder.to_string_lossy()).collect();
         let mut args = vec!["apply", "--server-side"];
         for folder in &folders {

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use crate::api::{Api, objects};
 use crate::cluster::{Cluster, CrdSet};
-use crate::error::Doing;
 use crate::server::Server;
 use crate::{Result, ports};
+use parts::Doing;
 
 /// The user that the webhook is, as the manifests bind it to what it may do.
 pub const USER: &str = "system:serviceaccount:lifeline-system:lifeline";

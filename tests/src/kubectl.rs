@@ -7,9 +7,9 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::error::Doing;
-use crate::upstream::{Program, program};
 use crate::{Error, Result};
+use parts::Doing;
+use parts::{Program, program};
 
 /// kubectl as one user of one cluster.
 #[derive(Debug, Clone)]

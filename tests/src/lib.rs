@@ -1,7 +1,7 @@
 //! The house that Lifeline's whole-system tests live in: a real API server, the engines and validators of Calico and
 //! Cilium, and the means to start, ask and end them.
 //!
-//! Every part is built from its own Go module under `tests/upstream/` ([`upstream`]) and runs on loopback addresses,
+//! Every part is built from its own Go module under `tests/upstream/` ([`parts`]) and runs on loopback addresses,
 //! without root and without a container. What a test starts ends with the test: in `Drop`, and when the test process
 //! itself dies without a word.
 //!
@@ -15,7 +15,6 @@ pub mod chart;
 pub mod check;
 pub mod cluster;
 pub mod coverage;
-mod error;
 pub mod felix;
 pub mod guarded;
 pub mod kubectl;
@@ -28,11 +27,10 @@ pub mod random;
 pub mod scratch;
 pub mod server;
 pub mod shrink;
-pub mod upstream;
 pub mod variants;
 pub mod verdicts;
 
-pub use error::{Error, Result};
+pub use parts::{Error, Result};
 
 use std::io::Write;
 

@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::Doing;
 use crate::{Error, Result};
+use parts::Doing;
 
 /// It ends at the end of its standard input, so with this value or with the test.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ impl Authority {
             let pem = params.self_signed(&key)?.pem();
             Ok(Self { issuer: Issuer::new(params, key), pem })
         };
-        make().map_err(|source| Error::Certificate { subject: name.to_owned(), source })
+        make().map_err(refused(name))
     }
 
     /// The authority's own certificate, PEM.
@@ -57,7 +57,7 @@ impl Authority {
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
             self.sign(params)
         };
-        make().map_err(|source| Error::Certificate { subject: name.to_owned(), source })
+        make().map_err(refused(name))
     }
 
     /// A certificate for a client, as Kubernetes reads it: the common name is the user, organizations are groups.
@@ -76,7 +76,7 @@ impl Authority {
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             self.sign(params)
         };
-        make().map_err(|source| Error::Certificate { subject: user.to_owned(), source })
+        make().map_err(refused(user))
     }
 
     fn sign(&self, mut params: CertificateParams) -> std::result::Result<Identity, rcgen::Error> {
@@ -93,9 +93,14 @@ impl Authority {
 /// # Errors
 /// When the key cannot be made.
 pub fn signing_key() -> Result<(String, String)> {
-    let key =
-        KeyPair::generate().map_err(|source| Error::Certificate { subject: "the token signer".to_owned(), source })?;
+    let key = KeyPair::generate().map_err(refused("the token signer"))?;
     Ok((key.serialize_pem(), key.public_key_pem()))
+}
+
+/// The error that a certificate could not be made.
+fn refused(subject: &str) -> impl FnOnce(rcgen::Error) -> Error {
+    let subject = subject.to_owned();
+    move |error| Error::Certificate { subject, why: error.to_string() }
 }
 
 fn params(name: &str, alternatives: &[&str]) -> std::result::Result<CertificateParams, rcgen::Error> {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Mutex, PoisonError};
 
 use crate::Result;
-use crate::error::Doing;
+use parts::Doing;
 
 static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 

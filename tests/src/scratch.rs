@@ -3,10 +3,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use parts::{Doing, Result, locked, target};
 use tempfile::TempDir;
-
-use crate::Result;
-use crate::error::Doing;
 
 const PREFIX: &str = "house-";
 const LOCK: &str = "lock";
@@ -56,28 +54,6 @@ impl Scratch {
         fs::write(&path, content).doing(|| format!("write {}", path.display()))?;
         Ok(path)
     }
-}
-
-/// The workspace's root.
-pub(crate) fn workspace() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest)
-}
-
-/// The workspace's `target/`, whatever Cargo itself builds into: upstream parts are worth sharing.
-pub(crate) fn target() -> PathBuf {
-    workspace().join("target")
-}
-
-/// Opens a file, made if need be, and waits until nobody else holds it.
-pub(crate) fn locked(path: &Path) -> Result<File> {
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .and_then(|file| file.lock().map(|()| file))
-        .doing(|| format!("lock {}", path.display()))
 }
 
 fn clear_dead(parent: &Path) {

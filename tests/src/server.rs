@@ -6,8 +6,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::error::Doing;
 use crate::{Error, Result};
+use parts::Doing;
 
 /// Lines of a log that an error quotes.
 const QUOTED_LINES: usize = 25;

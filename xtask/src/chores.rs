@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::thread;
+use std::time::Instant;
 
 use crate::run::{Outcome, aside, command, finish, run};
 use crate::{sizes, tools};
@@ -10,9 +11,19 @@ use crate::{sizes, tools};
 pub(crate) fn test(offline: bool, cargo_args: &[&str]) -> Outcome {
     tools::require_system_tools()?;
     if !offline {
-        upstream()?;
+        built(cargo_args)?;
     }
     finish(&mut cargo_test(offline, cargo_args))
+}
+
+/// Builds the upstream parts and the tests beside each other: rustc has long stretches that leave processors idle.
+fn built(cargo_args: &[&str]) -> Outcome {
+    let no_run = [&["--no-run"], cargo_args].concat();
+    thread::scope(|scope| {
+        let parts = scope.spawn(upstream);
+        let tests = finish(&mut cargo_test(false, &no_run));
+        parts.join().unwrap_or_else(|_| Err("building the upstream parts panicked".to_owned())).and(tests)
+    })
 }
 
 fn cargo_test(offline: bool, cargo_args: &[&str]) -> Command {
@@ -32,7 +43,16 @@ fn cargo_test(offline: bool, cargo_args: &[&str]) -> Command {
 /// Builds the upstream parts that are not built yet, before the tests want them: it takes minutes the first time.
 pub(crate) fn upstream() -> Outcome {
     tools::require_system_tools()?;
-    run("cargo", &["run", "--quiet", "--package", "tests", "--bin", "upstream"])
+    let start = Instant::now();
+    let folders = parts::build_all().map_err(|error| error.to_string())?;
+    folders.iter().for_each(|folder| eprintln!("xtask: {}", folder.display()));
+    eprintln!("xtask: {} s for the upstream parts", start.elapsed().as_secs());
+    Ok(())
+}
+
+/// Checks our own Go sources.
+pub(crate) fn vet() -> Outcome {
+    parts::vet().map_err(|error| error.to_string())
 }
 
 /// Makes the templates of the Helm chart from the manifests. A test holds them to be up to date.
@@ -44,8 +64,7 @@ pub(crate) fn chart() -> Outcome {
 pub(crate) fn ci() -> Outcome {
     let format = run("cargo", &["fmt", "--all", "--check"]);
     let sizes = sizes::check();
-    // What the tests start is built before anything else has the processors.
-    let built = upstream().and_then(|()| finish(&mut cargo_test(false, &["--no-run"])));
+    let built = tools::require_system_tools().and_then(|()| built(&[]));
     // The rest takes what the tests leave of the processors, which is little on two of them and more on more.
     let (tests, rest) = thread::scope(|scope| {
         // Tools first: lints want the lock of the build folder, which the tests take for a moment.
@@ -70,5 +89,6 @@ fn licences() -> Outcome {
 }
 
 fn go_sources() -> Outcome {
-    aside("cargo", &["run", "--quiet", "--package", "tests", "--bin", "upstream", "--", "vet"])
+    let own = std::env::current_exe().map_err(|error| format!("where is xtask? {error}"))?;
+    aside(&own.to_string_lossy(), &["vet"])
 }

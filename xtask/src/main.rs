@@ -15,6 +15,7 @@ Usage: cargo xtask <chore>
                                --offline leaves out what needs the API server and the CNI engines
   upstream                     only build the API server and the CNI engines, and say where they are
   chart                        make the templates of the Helm chart from the manifests
+  vet                          gofmt and go vet over our own Go sources
   ci                           test, then format, lints, licences, Go sources and file sizes
 ";
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         }
         ["upstream"] => chores::upstream(),
         ["chart"] => chores::chart(),
+        ["vet"] => chores::vet(),
         ["ci"] => chores::ci(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 
 use crate::calico_apiserver::CalicoApiserver;
 use crate::cluster::{Cluster, CrdSet};
-use crate::error::Doing;
-use crate::upstream::{Program, program};
 use crate::verdicts::calico::{Answer, Case, CaseInterface, Invalid};
 use crate::{Error, Result};
 use objects::Api;
+use parts::Doing;
+use parts::{Program, program};
 use process::{NodeSetup, Operation, Process, Request, Response, Setup, Sync};
 
 /// Interfaces of the rig besides `lo`; the last one has the prefix of Felix' workload interfaces.

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::line_server::LineServer;
-use crate::upstream::{Program, program};
 use crate::verdicts::calico::{CaseInterface, CasePacket};
 use crate::{Error, Result};
+use parts::{Program, program};
 
 const NAME: &str = "rig";
 

@@ -17,8 +17,8 @@ use crate::line_server::LineServer;
 use crate::progress::Progress;
 use crate::random;
 use crate::shrink::shrink;
-use crate::upstream::{Program, program};
 use crate::verdicts::cilium::{Case, Judged, Outcome, judge};
+use parts::{Program, program};
 
 /// After so many differences a run ends.
 const ENOUGH: u64 = 5;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use parts::{Program, program};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tests::chart::{LAYERS, TEMPLATES, kustomized, templates};
-use tests::upstream::{Program, program};
 
 type Test<T = ()> = Result<T, Box<dyn std::error::Error>>;
 

@@ -13,7 +13,6 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 use tests::cluster::{Cluster, CrdSet};
-use tests::upstream;
 use tokio_util::sync::CancellationToken;
 use webhook::cluster::store::Standing;
 use webhook::cluster::table::ROWS;
@@ -239,7 +238,7 @@ async fn follows(replica: &Replica, cluster: &Cluster, direct: &Client) -> Test 
     // A kind that comes later.
     let row = ROWS.iter().position(|row| row.kind == "CiliumClusterwideNetworkPolicy").expect("in the table");
     assert_eq!(store.standings()[row], Standing::Absent);
-    let folder = upstream::crds(CrdSet::Cilium)?;
+    let folder = parts::crds(CrdSet::Cilium)?;
     cluster.kubectl().ok(&["apply", "--server-side", "-f", &folder.to_string_lossy()], "")?;
     until("a kind that was defined later is watched", || so(store.standings()[row] == Standing::Watched)).await?;
     let late = "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: late}\n\

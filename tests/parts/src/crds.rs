@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{CrdSet, Module, go};
-use crate::Result;
-use crate::error::Doing;
+use crate::{Doing, Result};
 
 const CILIUM_FILES: [&str; 2] = ["ciliumclusterwidenetworkpolicies.yaml", "ciliumcidrgroups.yaml"];
 

@@ -1,20 +1,21 @@
-//! The upstream parts: where they are, and how they are built when they are not there yet.
+//! What the whole-system tests start: the upstream parts, where they are, and how they are built when they are not there yet.
 //!
 //! Each module under `tests/upstream/` is built as a whole into `target/upstream/<module>-<hash>/`, where the hash covers
 //! everything of ours that goes in: its files, the build settings and the version of Go. `LIFELINE_UPSTREAM_DIR` puts
 //! the results elsewhere.
 
 mod crds;
+mod error;
 mod go;
+mod place;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::Result;
-use crate::error::Doing;
-use crate::scratch::{locked, target, workspace};
+pub use error::{Doing, Error, Result};
+pub use place::{locked, target, workspace};
 
 /// The Kubernetes version of the API server and of kubectl.
 pub const KUBERNETES: &str = "v1.34.4";
@@ -32,19 +33,19 @@ pub enum Program {
     KubeApiserver,
     /// The Kubernetes client of the same version.
     Kubectl,
-    /// Calico's validator, see [`crate::check`].
+    /// Calico's validator, see `tests::check`.
     CalicoCheck,
     /// Calico's aggregated API server.
     CalicoApiserver,
     /// Calico's node agent.
     Felix,
-    /// Cilium's policy parser, see [`crate::check`].
+    /// Cilium's policy parser, see `tests::check`.
     CiliumCheck,
-    /// Cilium's policy engine, see [`crate::live::cilium`].
+    /// Cilium's policy engine, see `tests::live::cilium`.
     CiliumVerdicts,
-    /// Network namespaces and packets for Felix, see [`crate::felix`].
+    /// Network namespaces and packets for Felix, see `tests::felix`.
     Rig,
-    /// Helm's engine, see [`crate::chart`].
+    /// Helm's engine, see `tests::chart`.
     HelmRender,
 }
 
@@ -209,7 +210,7 @@ fn hash(module: Module) -> Result<String> {
     hash.update(module.linker_flags());
     if module == Module::Crds {
         // How they are copied and derived is part of what they are.
-        hash.update(include_str!("upstream/crds.rs"));
+        hash.update(include_str!("crds.rs"));
     }
     for file in files {
         let content = fs::read(&file).doing(|| format!("read {}", file.display()))?;

@@ -53,12 +53,12 @@ pub enum Error {
         log: String,
     },
     /// A certificate could not be made.
-    #[error("could not make the certificate of {subject}: {source}")]
+    #[error("could not make the certificate of {subject}: {why}")]
     Certificate {
         /// Whose certificate.
         subject: String,
         /// What rcgen says.
-        source: rcgen::Error,
+        why: String,
     },
     /// A part answered what it should not have.
     #[error("unexpected answer of {part}: {answer}")]
@@ -77,7 +77,11 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Says what was being done when the operating system refused.
-pub(crate) trait Doing<T> {
+pub trait Doing<T> {
+    /// The result, with what was being done in its error.
+    ///
+    /// # Errors
+    /// As before.
     fn doing(self, action: impl FnOnce() -> String) -> Result<T>;
 }
 

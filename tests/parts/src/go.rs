@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::error::Doing;
-use crate::{Error, Result};
+use crate::{Doing, Error, Result};
 
 /// The least version that every module here builds with; the newest of them asks for it.
 const LEAST: (u32, u32) = (1, 26);

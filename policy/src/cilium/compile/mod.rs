@@ -36,12 +36,10 @@ use super::settings::{SettingError, Settings};
 use super::version::Version;
 use crate::object;
 use crate::packet::Direction;
+use crate::snapshot::sources::CILIUM;
 use crate::snapshot::{Key, Snapshot};
 use parts::Groups;
 use selected::Selected;
-
-/// API group of Cilium's objects.
-const GROUP: &str = "cilium.io";
 
 /// How a snapshot is taken.
 #[derive(Clone, Copy, Debug)]
@@ -166,7 +164,7 @@ fn settings_unknown(settings: &Settings) -> Vec<Unknown> {
 /// Groups and their prefixes; the agent passes over a prefix that is none.
 fn groups(snapshot: &Snapshot) -> Groups {
     let mut found = Groups::default();
-    for manifest in snapshot.of(GROUP, "CiliumCIDRGroup") {
+    for manifest in snapshot.of(CILIUM, "CiliumCIDRGroup") {
         let spec = manifest.value.get("spec").cloned().unwrap_or(Value::Null);
         let parsed = match object::parse::<CiliumCidrGroupSpec>(&spec) {
             Ok(parsed) => parsed,

@@ -12,9 +12,10 @@ use super::refusal::{Refusal, Unknown};
 use super::selected::{self, Selected};
 use super::settled::are_settled;
 use super::swap::Swap;
-use super::{GROUP, Options, State, groups, names_of_everyone, settings_unknown, take};
+use super::{Options, State, groups, names_of_everyone, settings_unknown, take};
 use crate::cilium::identity::{Group, Ipcache, Members};
 use crate::cilium::settings::{SettingError, Settings};
+use crate::snapshot::sources::CILIUM;
 use crate::snapshot::{Cluster, Key, Manifest, Snapshot};
 
 const CLUSTERWIDE: &str = "CiliumClusterwideNetworkPolicy";
@@ -130,7 +131,7 @@ impl Parts {
         unknown.append(&mut taken.unknown);
         unknown.extend(taken.modes_differ());
         unknown.extend_from_slice(&groups.unknown);
-        for manifest in snapshot.of(GROUP, "CiliumNodeConfig") {
+        for manifest in snapshot.of(CILIUM, "CiliumNodeConfig") {
             unknown.push(Unknown::of(&manifest.key.to_string(), "spec", "settings of single nodes are not read"));
         }
         let settled = !taken.unsettled && are_settled(&settings, &groups.groups);
@@ -187,7 +188,7 @@ impl Parts {
             CLUSTERWIDE => self.settings.clusterwide.value,
             kind => kind == NAMESPACED,
         };
-        if key.group != GROUP || !is_read {
+        if key.group != CILIUM || !is_read {
             return None;
         }
         let known = |manifest| take::part(manifest, &self.snapshot, &self.settings, through_api, &mut memory.policies);
@@ -250,7 +251,7 @@ impl Parts {
     }
 
     fn has_kind_of(&self, snapshot: &Snapshot, kind: &str) -> bool {
-        self.snapshot.objects.shares(&snapshot.objects, GROUP, kind)
+        self.snapshot.objects.shares(&snapshot.objects, CILIUM, kind)
     }
 
     fn has_facts_of<'c, T: PartialEq>(&'c self, now: &'c Arc<Cluster>, facts: impl Fn(&'c Cluster) -> T) -> bool {

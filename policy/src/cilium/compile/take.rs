@@ -12,12 +12,13 @@ use super::element::Written;
 use super::model::{Element, Peers, Rule, index};
 use super::refusal::{Fault, Refusal, Stage, Unknown};
 use super::settled::is_settled;
-use super::{Context, GROUP, Options, schema};
+use super::{Context, Options, schema};
 use crate::cilium::api;
 use crate::cilium::selector::{self, Selector};
 use crate::cilium::settings::Settings;
 use crate::object;
 use crate::packet::Direction;
+use crate::snapshot::sources::CILIUM;
 use crate::snapshot::{Key, Manifest, Snapshot, Source};
 
 /// What was taken of the objects of a snapshot.
@@ -59,7 +60,7 @@ pub(super) fn policies(
     taken: &mut Taken,
 ) {
     let mut part = |manifest: &Arc<Manifest>| part(manifest, snapshot, settings, options.schema, known);
-    for manifest in snapshot.of(GROUP, kind) {
+    for manifest in snapshot.of(CILIUM, kind) {
         let Fault { stage, path, reason } = match taken.add(part(manifest)) {
             Ok(()) => continue,
             Err(fault) => fault,

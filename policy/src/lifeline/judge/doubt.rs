@@ -16,7 +16,7 @@ use crate::cilium::compile as cilium;
 use crate::cilium::settings::Origin;
 use crate::lifeline::detect::Missing;
 use crate::lifeline::model::Severity;
-use crate::snapshot::sources::STORED;
+use crate::snapshot::sources::{CILIUM, STORED};
 
 /// Why nothing can be proved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -146,7 +146,7 @@ pub(super) fn doubts(
     if touches("projectcalico.org") {
         doubts.extend(calico_doubts(before, after));
     }
-    if touches("cilium.io") {
+    if touches(CILIUM) {
         doubts.extend(cilium_doubts(before, after, assumptions));
     }
     doubts.sort();
@@ -157,8 +157,8 @@ pub(super) fn doubts(
 /// Whether the CNI whose own group is given reads objects of a group.
 fn reads(group: &str, own: &str) -> bool {
     let calico = group.ends_with("projectcalico.org");
-    let cilium = group == "cilium.io";
-    if own == "cilium.io" { !calico } else { !cilium }
+    let cilium = group == CILIUM;
+    if own == CILIUM { !calico } else { !cilium }
 }
 
 fn calico_doubts(before: Option<&World>, after: &World) -> Vec<Doubt> {

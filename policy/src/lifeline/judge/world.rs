@@ -16,7 +16,7 @@ use crate::cilium::question::{Layer, Path as CiliumPath, Question as CiliumQuest
 use crate::cilium::trace as cilium_trace;
 use crate::cilium::version::Version as CiliumVersion;
 use crate::packet::{Direction, Exhausted, Held, Packet};
-use crate::snapshot::sources::CALICO;
+use crate::snapshot::sources::{CALICO, CILIUM};
 use crate::snapshot::{Key, Snapshot};
 
 /// Facts that a snapshot may not tell.
@@ -59,7 +59,7 @@ impl World {
     /// The state after changes to objects of the given keys. A CNI that reads none of them stays as it is.
     pub(in crate::lifeline) fn next(&self, snapshot: &Snapshot, keys: &[&Key]) -> Self {
         let only = |group: fn(&str) -> bool| keys.iter().all(|key| group(&key.group));
-        let calico = if only(|group| group == "cilium.io") { self.calico.clone() } else { self.calico.with(snapshot) };
+        let calico = if only(|group| group == CILIUM) { self.calico.clone() } else { self.calico.with(snapshot) };
         let cilium = if only(|group| group.ends_with("projectcalico.org")) {
             self.cilium.clone()
         } else {
@@ -103,7 +103,7 @@ impl World {
         let shares = |group: &str, kind: &str| now.objects.shares(&then.objects, group, kind);
         Arc::ptr_eq(&now.cluster, &then.cluster)
             && self.calico.has_nodes_of(&before.calico)
-            && shares("cilium.io", "CiliumNode")
+            && shares(CILIUM, "CiliumNode")
             && CALICO.iter().all(|group| shares(group, "IPPool"))
     }
 }

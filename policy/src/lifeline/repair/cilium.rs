@@ -8,6 +8,7 @@ use crate::lifeline::judge::{Need, Outcome, PeerKind};
 use crate::lifeline::model::{Ports, Traffic};
 use crate::net::Family;
 use crate::packet::{IpSet, protocol};
+use crate::snapshot::sources::CILIUM;
 use crate::snapshot::{Key, Manifest};
 
 /// Ports that one element may have (cilium/cilium:pkg/policy/api/rule_validation.go, maxPorts).
@@ -79,7 +80,7 @@ fn policy(count: usize, nodes: &Value) -> Manifest {
         "metadata": {"name": name},
         "spec": {"nodeSelector": nodes, "enableDefaultDeny": {"ingress": false, "egress": false}},
     });
-    let key = Key { group: "cilium.io".to_owned(), kind: kind.to_owned(), namespace: String::new(), name };
+    let key = Key { group: CILIUM.to_owned(), kind: kind.to_owned(), namespace: String::new(), name };
     Manifest { key, version: "v2".to_owned(), value, source: None }
 }
 

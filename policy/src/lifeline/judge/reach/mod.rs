@@ -19,6 +19,7 @@ use crate::lifeline::model::{Flow, Party, Traffic};
 use crate::net::Cidr;
 use crate::packet::{Cube, Exhausted, Held, IpSet, PacketSet, Place as In};
 use crate::snapshot::Snapshot;
+use crate::snapshot::sources::{CILIUM, STORED};
 
 pub use lines::{Between, Line, MOST_LINES};
 
@@ -323,9 +324,9 @@ fn roles(snapshot: &Snapshot, both: &BTreeSet<String>) -> BTreeMap<String, BTree
 /// Sets of addresses that have a name: GlobalNetworkSet `spec.nets`, CiliumCIDRGroup `spec.externalCIDRs`.
 fn named(before: &Snapshot, after: &Snapshot) -> Vec<(IpSet, String)> {
     let kinds = [
-        ("crd.projectcalico.org", "GlobalNetworkSet", "/spec/nets"),
+        (STORED, "GlobalNetworkSet", "/spec/nets"),
         ("projectcalico.org", "GlobalNetworkSet", "/spec/nets"),
-        ("cilium.io", "CiliumCIDRGroup", "/spec/externalCIDRs"),
+        (CILIUM, "CiliumCIDRGroup", "/spec/externalCIDRs"),
     ];
     let mut named = Vec::new();
     for state in [after, before] {

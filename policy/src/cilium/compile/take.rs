@@ -107,7 +107,7 @@ impl Taken {
     pub(super) fn modes_differ(&self) -> Option<Unknown> {
         let (key, path) = self.modes.values().nth(1)?;
         let what = "modes of authentication differ; where they meet, the agent keeps the policy that it had".to_owned();
-        Some(Unknown { object: key.to_string(), path: path.clone(), what })
+        Some(Unknown { object: key.to_string(), path: path.clone(), what, is_open: false })
     }
 }
 
@@ -140,6 +140,11 @@ impl Part {
     pub(super) fn is_plain_after(&self, old: Option<&Self>) -> bool {
         let known = old.map(Self::modes).unwrap_or_default();
         self.unknown.is_empty() && !self.group_of_everyone && self.modes().is_subset(&known)
+    }
+
+    /// Whether everything in it is known.
+    pub(super) fn is_told(&self) -> bool {
+        self.unknown.is_empty()
     }
 
     /// Modes of mutual authentication that it states.

@@ -60,6 +60,17 @@ pub struct Stop {
     pub effect: String,
 }
 
+impl From<&cilium::Unknown> for Doubt {
+    fn from(unknown: &cilium::Unknown) -> Self {
+        Self {
+            kind: DoubtKind::Unknown,
+            object: unknown.object.clone(),
+            path: unknown.path.clone(),
+            reason: unknown.what.clone(),
+        }
+    }
+}
+
 impl fmt::Display for DoubtKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -256,12 +267,7 @@ fn cilium_doubts(before: Option<&World>, after: &World, assumptions: &Assumption
         });
     }
     if state.settings.host_firewall.value {
-        doubts.extend(state.unknown.iter().map(|unknown| Doubt {
-            kind: DoubtKind::Unknown,
-            object: unknown.object.clone(),
-            path: unknown.path.clone(),
-            reason: unknown.what.clone(),
-        }));
+        doubts.extend(state.unknown.iter().filter(|unknown| !unknown.is_open).map(Doubt::from));
     }
     let known =
         |refusal: &&cilium::Refusal| before.is_some_and(|before| before.cilium.state().refused.contains(refusal));
@@ -272,6 +278,15 @@ fn cilium_doubts(before: Option<&World>, after: &World, assumptions: &Assumption
         reason: refusal.to_string(),
     }));
     doubts
+}
+
+/// What rules of Cilium leave open about their peers, before a change or after it.
+pub(super) fn open(before: &World, after: &World) -> Vec<Doubt> {
+    let enforced = [before, after].map(|world| world.cilium.state()).into_iter();
+    let enforced = enforced.filter(|state| state.settings.host_firewall.value);
+    let unknown = enforced.flat_map(|state| &state.unknown).filter(|unknown| unknown.is_open);
+    let all: BTreeSet<Doubt> = unknown.map(Doubt::from).collect();
+    all.into_iter().collect()
 }
 
 /// Whether nothing tells what Cilium's agents are configured to do.

@@ -18,6 +18,7 @@ mod ground;
 mod hosts;
 mod interfaces;
 mod loss;
+mod open;
 mod order;
 mod outcome;
 mod pairs;

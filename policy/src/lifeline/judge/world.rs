@@ -10,7 +10,7 @@ use crate::calico::compile::Assumptions as CalicoAssumptions;
 use crate::calico::engine::Engine as Calico;
 use crate::calico::question::{Path as CalicoPath, Question as CalicoQuestion};
 use crate::calico::trace as calico_trace;
-use crate::cilium::compile::Options;
+use crate::cilium::compile::{Open, Options};
 use crate::cilium::engine::{Engine as Cilium, NodeClass as CiliumClass};
 use crate::cilium::question::{Layer, Path as CiliumPath, Question as CiliumQuestion};
 use crate::cilium::trace as cilium_trace;
@@ -74,6 +74,11 @@ impl World {
         Arc::make_mut(&mut open.objects)
             .retain(|key| !["HostEndpoint", "KubeControllersConfiguration"].contains(&key.kind.as_str()));
         Self::of(&open, self.calico.with(&open), self.cilium.without_host_firewall())
+    }
+
+    /// The same with what Cilium's rules leave open read as everyone, or as nobody. `None` where that makes no difference.
+    pub(super) fn read(&self, is_everyone: &dyn Fn(&Open) -> bool) -> Option<Self> {
+        Some(Self { cilium: self.cilium.read(is_everyone)?, ..self.clone() })
     }
 
     /// What Calico lets by on a way, and the answers to it too.

@@ -9,6 +9,7 @@ use super::answers::{Lost, lost, unanswered};
 use crate::calico::compile::Assumptions as CalicoAssumptions;
 use crate::calico::engine::Engine as Calico;
 use crate::calico::question::{Path as CalicoPath, Question as CalicoQuestion};
+use crate::calico::settings;
 use crate::calico::trace as calico_trace;
 use crate::cilium::compile::{Open, Options};
 use crate::cilium::engine::{Engine as Cilium, NodeClass as CiliumClass};
@@ -36,6 +37,8 @@ pub(in crate::lifeline) struct World {
     pub(in crate::lifeline) snapshot: Snapshot,
     pub(in crate::lifeline) calico: Calico,
     pub(in crate::lifeline) cilium: Cilium,
+    /// Whether there is an agent or an object of Calico's: Felix's defaults hold where Felix is.
+    pub(super) has_calico: bool,
     /// Whether answers have to be looked at; known once it was asked.
     answers: OnceLock<bool>,
 }
@@ -48,7 +51,15 @@ impl World {
     }
 
     fn of(snapshot: &Snapshot, calico: Calico, cilium: Cilium) -> Self {
-        Self { snapshot: snapshot.clone(), calico, cilium, answers: OnceLock::new() }
+        let has_calico =
+            settings::agent(snapshot).is_some() || snapshot.objects.kinds().any(|(group, _)| CALICO.contains(&group));
+        Self { snapshot: snapshot.clone(), calico, cilium, has_calico, answers: OnceLock::new() }
+    }
+
+    /// The same where Calico is there in another state: it was before its first object, and is after its last.
+    pub(super) fn beside(mut self, other: &Self) -> Self {
+        self.has_calico |= other.has_calico;
+        self
     }
 
     /// Another state, which should have most in common with this one.
@@ -83,6 +94,9 @@ impl World {
 
     /// What Calico lets by on a way, and the answers to it too.
     pub(super) fn passes_calico(&self, way: &Way) -> Result<Held, Exhausted> {
+        if !self.has_calico {
+            return self.calico.everything();
+        }
         let passes = self.calico.evaluate(&way.question())?;
         if !self.looks_at_answers() {
             return Ok(passes);
@@ -213,14 +227,14 @@ impl Traced {
 
 /// The traces of a packet on a way, of both CNIs.
 pub(in crate::lifeline) fn trace(world: &World, way: &Way, packet: &Packet) -> Vec<Traced> {
-    let calico = calico_trace::trace(world.calico.state(), &way.question(), packet);
-    let followed = calico.verdict.passes() && world.looks_at_answers();
-    let lost = followed.then(|| lost(world, way, packet, &calico)).flatten();
+    let calico = world.has_calico.then(|| calico_trace::trace(world.calico.state(), &way.question(), packet));
+    let followed = calico.as_ref().filter(|calico| calico.verdict.passes() && world.looks_at_answers());
+    let lost = followed.and_then(|calico| lost(world, way, packet, calico));
     let lost = lost.map(|lost| Traced::Lost(Box::new(lost)));
-    let calico = Traced::Calico(calico);
+    let calico = calico.map(Traced::Calico);
     let cilium = way.cilium_question().map(|question| {
         let trace = cilium_trace::trace(world.cilium.state(), &question, packet);
         Traced::Cilium(trace)
     });
-    std::iter::once(calico).chain(cilium).chain(lost).collect()
+    calico.into_iter().chain(cilium).chain(lost).collect()
 }

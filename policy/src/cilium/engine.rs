@@ -1,11 +1,11 @@
 //! A state that is kept warm.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::compile::{Memory, Options, Parts, Rule, State};
+use super::compile::{Memory, Open, Options, Parts, Rule, State};
 use super::evaluate::{BUDGET, Kept, Universe, lost, regions, with_others};
 use super::question::{Layer, Path, Question};
 use super::settings::Enforcement;
@@ -138,6 +138,23 @@ impl Engine {
         let (parts, state) = self.parts.without_host_firewall(&self.state);
         // Answers of the other are wrong here.
         Self { parts: Arc::new(parts), state: Arc::new(state), line: Arc::default(), ..self.clone() }
+    }
+
+    /// What rules leave open.
+    pub(crate) fn open(&self) -> BTreeSet<Open> {
+        self.state.open()
+    }
+
+    /// Whether what rules leave open is the same as in another engine, from which this one comes, where they leave the same
+    /// open.
+    pub(crate) fn has_open_of(&self, before: &Self) -> bool {
+        Arc::ptr_eq(&self.snapshot.cluster, &before.snapshot.cluster) && self.has_datapath_of(before)
+    }
+
+    /// The engine of a state with what is open read as everyone, or as nobody. `None` where that makes no difference.
+    pub(crate) fn read(&self, is_everyone: &dyn Fn(&Open) -> bool) -> Option<Self> {
+        let (parts, state) = self.parts.read(&self.state, is_everyone, &mut lock(&self.line.memory))?;
+        Some(Self { parts: Arc::new(parts), state: Arc::new(state), ..self.clone() })
     }
 
     /// What was compiled.

@@ -31,6 +31,8 @@ pub enum Namespaces {
     OfAgents(&'static [&'static str]),
 }
 
+/// The group of Cilium's objects.
+pub const CILIUM: &str = "cilium.io";
 /// The group of Calico's objects as they are stored.
 pub const STORED: &str = "crd.projectcalico.org";
 /// The groups of Calico's objects: as stored, and as its API server or a cluster without one serves them.
@@ -105,26 +107,26 @@ const OTHERS: [Resource; 22] = [
     resource("apiregistration.k8s.io", "APIService", "apiservices", Namespaces::None, "what the API server calls"),
     resource("apps", "DaemonSet", "daemonsets", Namespaces::All, "versions, environment and arguments of agents"),
     resource("apps", "Deployment", "deployments", Namespaces::All, "agents that hold connections to the outside"),
-    resource("cilium.io", "CiliumBGPClusterConfig", "ciliumbgpclusterconfigs", Namespaces::None, "BGP peers of nodes"),
-    resource("cilium.io", "CiliumBGPPeerConfig", "ciliumbgppeerconfigs", Namespaces::None, "ports of BGP peers"),
-    resource("cilium.io", "CiliumBGPPeeringPolicy", "ciliumbgppeeringpolicies", Namespaces::None, "BGP peers of nodes"),
-    resource("cilium.io", "CiliumCIDRGroup", "ciliumcidrgroups", Namespaces::None, "prefixes that policies name"),
+    resource(CILIUM, "CiliumBGPClusterConfig", "ciliumbgpclusterconfigs", Namespaces::None, "BGP peers of nodes"),
+    resource(CILIUM, "CiliumBGPPeerConfig", "ciliumbgppeerconfigs", Namespaces::None, "ports of BGP peers"),
+    resource(CILIUM, "CiliumBGPPeeringPolicy", "ciliumbgppeeringpolicies", Namespaces::None, "BGP peers of nodes"),
+    resource(CILIUM, "CiliumCIDRGroup", "ciliumcidrgroups", Namespaces::None, "prefixes that policies name"),
     resource(
-        "cilium.io",
+        CILIUM,
         "CiliumClusterwideNetworkPolicy",
         "ciliumclusterwidenetworkpolicies",
         Namespaces::None,
         "host policies",
     ),
     resource(
-        "cilium.io",
+        CILIUM,
         "CiliumNetworkPolicy",
         "ciliumnetworkpolicies",
         Namespaces::All,
         "prefixes that become identities",
     ),
-    resource("cilium.io", "CiliumNode", "ciliumnodes", Namespaces::None, "further addresses of nodes"),
-    resource("cilium.io", "CiliumNodeConfig", "ciliumnodeconfigs", Namespaces::All, "settings of single nodes"),
+    resource(CILIUM, "CiliumNode", "ciliumnodes", Namespaces::None, "further addresses of nodes"),
+    resource(CILIUM, "CiliumNodeConfig", "ciliumnodeconfigs", Namespaces::All, "settings of single nodes"),
     resource(
         "discovery.k8s.io",
         "EndpointSlice",

@@ -15,7 +15,7 @@ use crate::cluster::{World, ip};
 const PORTS: [u16; 5] = [22, 53, 80, 443, 30_000];
 
 /// One flow between every node and a peer, on one port.
-fn flow(peer: &str, index: usize) -> Lifeline {
+pub(crate) fn flow(peer: &str, index: usize) -> Lifeline {
     let nodes = ["node-a", "node-b", "node-c"].map(str::to_owned);
     let nodes = Party::Nodes(std::sync::Arc::new(nodes.into()));
     let peer = Party::Addresses { name: peer.to_owned(), nets: vec![ip(peer).into()] };
@@ -32,7 +32,7 @@ fn flow(peer: &str, index: usize) -> Lifeline {
     }
 }
 
-fn judge(world: &World, lifelines: Vec<Lifeline>) -> Judge<'static> {
+pub(crate) fn judge(world: &World, lifelines: Vec<Lifeline>) -> Judge<'static> {
     let assumptions = Assumptions {
         cilium_version: Some(world.version),
         cilium_settings: world.stated.clone(),
@@ -43,7 +43,7 @@ fn judge(world: &World, lifelines: Vec<Lifeline>) -> Judge<'static> {
 }
 
 /// An object of a state in another way: as another state has it, in part, beside it, under another name, or gone.
-fn change(own: &Manifest, other: &Manifest, kind: usize, list: usize) -> Change {
+pub(crate) fn change(own: &Manifest, other: &Manifest, kind: usize, list: usize) -> Change {
     let with = |value: Value| Change::Put(Manifest { value, ..own.clone() });
     let mut value = own.value.clone();
     let list = ["ingress", "ingressDeny", "egress", "egressDeny"][list];

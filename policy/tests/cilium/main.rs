@@ -7,5 +7,6 @@ mod engine;
 mod glance;
 mod identities;
 mod objects;
+mod open;
 mod tables;
 mod traps;

@@ -107,7 +107,8 @@ impl Written<'_> {
             Peers::Some(selectors)
         };
         let condition = if deny { None } else { self.condition() };
-        Ok(Element { direction: self.direction, deny, path, peers, ports, condition })
+        let open = if self.has_empty_list() { Vec::new() } else { self.open(deny, context) };
+        Ok(Element { direction: self.direction, deny, path, peers, open, ports, condition })
     }
 
     /// An empty list of these kinds selects nobody, whatever stands beside it; one of the others counts as absent.
@@ -187,8 +188,8 @@ impl Written<'_> {
         selectors: &mut Vec<Selector>,
     ) -> Result<(), Fault> {
         for group in self.groups.unwrap_or_default() {
-            context.unknown(path, "who is in a provider's group");
-            selectors.push(Selector::Unknown(format!("provider group {group}")));
+            context.open(path, "who is in a provider's group");
+            selectors.push(Selector::Unknown(of_group(group)));
         }
         for name in self.fqdns.unwrap_or_default() {
             if deny {
@@ -196,16 +197,24 @@ impl Written<'_> {
                 continue;
             }
             fqdn(name, path)?;
-            context.unknown(path, "which addresses DNS has answered with");
-            selectors.push(Selector::Unknown(format!("DNS name {name}")));
+            context.open(path, "which addresses DNS has answered with");
+            selectors.push(Selector::Unknown(of_name(name)));
         }
         if self.services.unwrap_or_default().iter().any(|service| context.has_service(service)) {
-            context.unknown(path, "toServices names a service that exists; its endpoints are not resolved");
+            context.open(path, "toServices names a service that exists; its endpoints are not resolved");
         }
         if self.requires.is_some_and(|list| !list.is_empty()) {
             context.unknown(path, "fromRequires and toRequires have no meaning any more");
         }
         Ok(())
+    }
+
+    /// The same by what they are named.
+    fn open(&self, deny: bool, context: &Context<'_>) -> Vec<String> {
+        let groups = self.groups.unwrap_or_default().iter().map(of_group);
+        let names = self.fqdns.filter(|_| !deny).unwrap_or_default().iter().map(of_name);
+        let services = self.services.unwrap_or_default().iter().filter(|service| context.has_service(service));
+        groups.chain(names).chain(services.map(|service| format!("service {service}"))).collect()
     }
 
     fn check_l7(&self, path: &str, deny: bool, host: bool, context: &mut Context<'_>) -> Result<(), Fault> {
@@ -248,6 +257,14 @@ impl Written<'_> {
         });
         redirected.then_some(Condition::Proxy)
     }
+}
+
+fn of_group(group: &Value) -> String {
+    format!("provider group {group}")
+}
+
+fn of_name(name: &Value) -> String {
+    format!("DNS name {name}")
 }
 
 /// Application-layer rules of one `toPorts` entry.

@@ -6,6 +6,7 @@ mod enforcement;
 mod model;
 mod node_port;
 mod number;
+mod open;
 mod parts;
 mod ports;
 mod refusal;
@@ -19,6 +20,7 @@ pub use enforcement::Enforced;
 pub(crate) use model::index;
 pub use model::{Condition, Element, Peers, Port, Ports, Rule};
 pub(crate) use node_port::NodePort;
+pub(crate) use open::Open;
 pub(super) use parts::{Memory, Parts};
 pub use refusal::{Refusal, Stage, Unknown};
 pub(super) use swap::Swap;
@@ -36,12 +38,10 @@ use super::settings::{SettingError, Settings};
 use super::version::Version;
 use crate::object;
 use crate::packet::Direction;
+use crate::snapshot::sources::CILIUM;
 use crate::snapshot::{Key, Snapshot};
 use parts::Groups;
 use selected::Selected;
-
-/// API group of Cilium's objects.
-const GROUP: &str = "cilium.io";
 
 /// How a snapshot is taken.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +140,7 @@ fn names_of_everyone(rules: &[Arc<Rule>]) -> Vec<Unknown> {
 
 impl Unknown {
     fn of(object: &str, path: &str, what: &str) -> Self {
-        Self { object: object.to_owned(), path: path.to_owned(), what: what.to_owned() }
+        Self { object: object.to_owned(), path: path.to_owned(), what: what.to_owned(), is_open: false }
     }
 }
 
@@ -166,7 +166,7 @@ fn settings_unknown(settings: &Settings) -> Vec<Unknown> {
 /// Groups and their prefixes; the agent passes over a prefix that is none.
 fn groups(snapshot: &Snapshot) -> Groups {
     let mut found = Groups::default();
-    for manifest in snapshot.of(GROUP, "CiliumCIDRGroup") {
+    for manifest in snapshot.of(CILIUM, "CiliumCIDRGroup") {
         let spec = manifest.value.get("spec").cloned().unwrap_or(Value::Null);
         let parsed = match object::parse::<CiliumCidrGroupSpec>(&spec) {
             Ok(parsed) => parsed,
@@ -213,6 +213,11 @@ impl<'c> Context<'c> {
 
     fn unknown(&mut self, path: &str, what: &str) {
         self.unknown.push(Unknown::of(&self.key.to_string(), path, what));
+    }
+
+    /// Who else the peers of an element are is not known.
+    fn open(&mut self, path: &str, what: &str) {
+        self.unknown.push(Unknown { is_open: true, ..Unknown::of(&self.key.to_string(), path, what) });
     }
 
     /// Whether an entry of `toServices` names a service that exists.

@@ -27,7 +27,7 @@ pub struct Rule {
 }
 
 /// One element of `ingress`, `ingressDeny`, `egress` or `egressDeny`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
     /// Direction.
     pub direction: Direction,
@@ -37,6 +37,9 @@ pub struct Element {
     pub path: String,
     /// Peers.
     pub peers: Peers,
+    /// What a snapshot cannot tell may be its peers too: DNS names, groups of providers, services. Then `peers` names no
+    /// others.
+    pub open: Vec<String>,
     /// Ports; absent is every packet of the peers, whatever its protocol.
     pub ports: Option<Vec<Port>>,
     /// What an allow asks for besides.
@@ -53,7 +56,7 @@ pub enum Peers {
 }
 
 /// What an element matches of protocol and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Port {
     /// Protocol number.
     pub protocol: u8,
@@ -62,7 +65,7 @@ pub struct Port {
 }
 
 /// Ports, or ICMP types.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ports {
     /// Every packet of the protocol: port `0`, and ICMP type 0.
     All,

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::node_port::{self, NodePort};
+use super::open;
 use super::refusal::{Refusal, Unknown};
 use super::selected::{self, Selected};
 use super::settled::are_settled;
 use super::swap::Swap;
-use super::{GROUP, Options, State, groups, names_of_everyone, settings_unknown, take};
+use super::{Options, Rule, State, groups, names_of_everyone, settings_unknown, take};
 use crate::cilium::identity::{Group, Ipcache, Members};
 use crate::cilium::settings::{SettingError, Settings};
+use crate::snapshot::sources::CILIUM;
 use crate::snapshot::{Cluster, Key, Manifest, Snapshot};
 
 const CLUSTERWIDE: &str = "CiliumClusterwideNetworkPolicy";
@@ -25,6 +27,7 @@ const NAMESPACED: &str = "CiliumNetworkPolicy";
 pub(in crate::cilium) struct Memory {
     policies: take::Parts,
     selected: selected::Known,
+    pub(super) read: open::Known,
 }
 
 /// What is read of CIDR groups.
@@ -62,6 +65,7 @@ impl Memory {
     pub(in crate::cilium) fn forget(&mut self) {
         self.policies.retain(|_, (manifest, _)| Arc::strong_count(manifest) > 1);
         self.selected.forget();
+        self.read.clear();
     }
 }
 
@@ -130,10 +134,13 @@ impl Parts {
         unknown.append(&mut taken.unknown);
         unknown.extend(taken.modes_differ());
         unknown.extend_from_slice(&groups.unknown);
-        for manifest in snapshot.of(GROUP, "CiliumNodeConfig") {
+        for manifest in snapshot.of(CILIUM, "CiliumNodeConfig") {
             unknown.push(Unknown::of(&manifest.key.to_string(), "spec", "settings of single nodes are not read"));
         }
         let settled = !taken.unsettled && are_settled(&settings, &groups.groups);
+        if !settled {
+            open::unsettle(&mut unknown);
+        }
         let mut refused = taken.refused;
         refused.extend_from_slice(&groups.refused);
         refused.sort_by(|one, other| one.key.cmp(&other.key));
@@ -187,7 +194,7 @@ impl Parts {
             CLUSTERWIDE => self.settings.clusterwide.value,
             kind => kind == NAMESPACED,
         };
-        if key.group != GROUP || !is_read {
+        if key.group != CILIUM || !is_read {
             return None;
         }
         let known = |manifest| take::part(manifest, &self.snapshot, &self.settings, through_api, &mut memory.policies);
@@ -203,6 +210,13 @@ impl Parts {
         let settings = Arc::new(settings);
         let parts = Self { settings: Arc::clone(&settings), ..self.clone() };
         (parts, State { settings, ..state.clone() })
+    }
+
+    /// The same with rules in the place of others, for the same nodes and of the same prefixes.
+    pub(super) fn with_rules(&self, state: &State, rules: Vec<Arc<Rule>>, memory: &mut Memory) -> (Self, State) {
+        let selected = Selected::new(&self.members, &rules, Some(&self.selected), &mut memory.selected);
+        let state = State { rules, selected: selected.clone(), ..state.clone() };
+        (Self { selected, ..self.clone() }, state)
     }
 
     /// Whether some policy names a prefix.
@@ -250,7 +264,7 @@ impl Parts {
     }
 
     fn has_kind_of(&self, snapshot: &Snapshot, kind: &str) -> bool {
-        self.snapshot.objects.shares(&snapshot.objects, GROUP, kind)
+        self.snapshot.objects.shares(&snapshot.objects, CILIUM, kind)
     }
 
     fn has_facts_of<'c, T: PartialEq>(&'c self, now: &'c Arc<Cluster>, facts: impl Fn(&'c Cluster) -> T) -> bool {

@@ -64,6 +64,10 @@ pub struct Unknown {
     pub path: String,
     /// What about it is not known.
     pub what: String,
+    /// Whether it is no more than who else the peers of one element of a rule for hosts are: [`Element::open`].
+    ///
+    /// [`Element::open`]: super::Element::open
+    pub is_open: bool,
 }
 
 impl fmt::Display for Unknown {

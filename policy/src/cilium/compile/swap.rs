@@ -39,7 +39,7 @@ impl Swap {
         }
         // Without the host firewall nothing that is not known matters.
         let known = !state.settings.host_firewall.value
-            || state.unknown.is_empty()
+            || is_told(state, old, new)
                 && new.is_none_or(|new| new.is_plain_after(old))
                 && state.ambiguous_names(&swap.new).is_empty()
                 && names_of_everyone(&swap.new).is_empty();
@@ -54,6 +54,15 @@ impl Swap {
             !was && !state.denies_by_default(&rule.subject, direction)
         })
     }
+}
+
+/// Whether nothing that is not known before and after bears on the difference. What rules leave open that stay adds to what
+/// is allowed before and after, or takes from it, alike.
+fn is_told(state: &State, old: Option<&Part>, new: Option<&Part>) -> bool {
+    state.unknown.is_empty()
+        || state.unknown.iter().all(|unknown| unknown.is_open)
+            && old.is_none_or(Part::is_told)
+            && new.is_none_or(Part::is_settled)
 }
 
 /// Whether the prefixes that all policies together name are known to be the same after a swap.

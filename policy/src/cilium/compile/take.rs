@@ -12,12 +12,13 @@ use super::element::Written;
 use super::model::{Element, Peers, Rule, index};
 use super::refusal::{Fault, Refusal, Stage, Unknown};
 use super::settled::is_settled;
-use super::{Context, GROUP, Options, schema};
+use super::{Context, Options, schema};
 use crate::cilium::api;
 use crate::cilium::selector::{self, Selector};
 use crate::cilium::settings::Settings;
 use crate::object;
 use crate::packet::Direction;
+use crate::snapshot::sources::CILIUM;
 use crate::snapshot::{Key, Manifest, Snapshot, Source};
 
 /// What was taken of the objects of a snapshot.
@@ -59,7 +60,7 @@ pub(super) fn policies(
     taken: &mut Taken,
 ) {
     let mut part = |manifest: &Arc<Manifest>| part(manifest, snapshot, settings, options.schema, known);
-    for manifest in snapshot.of(GROUP, kind) {
+    for manifest in snapshot.of(CILIUM, kind) {
         let Fault { stage, path, reason } = match taken.add(part(manifest)) {
             Ok(()) => continue,
             Err(fault) => fault,
@@ -106,7 +107,7 @@ impl Taken {
     pub(super) fn modes_differ(&self) -> Option<Unknown> {
         let (key, path) = self.modes.values().nth(1)?;
         let what = "modes of authentication differ; where they meet, the agent keeps the policy that it had".to_owned();
-        Some(Unknown { object: key.to_string(), path: path.clone(), what })
+        Some(Unknown { object: key.to_string(), path: path.clone(), what, is_open: false })
     }
 }
 
@@ -139,6 +140,11 @@ impl Part {
     pub(super) fn is_plain_after(&self, old: Option<&Self>) -> bool {
         let known = old.map(Self::modes).unwrap_or_default();
         self.unknown.is_empty() && !self.group_of_everyone && self.modes().is_subset(&known)
+    }
+
+    /// Whether everything in it is known.
+    pub(super) fn is_told(&self) -> bool {
+        self.unknown.is_empty()
     }
 
     /// Modes of mutual authentication that it states.

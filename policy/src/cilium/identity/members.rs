@@ -11,6 +11,7 @@ use crate::cilium::label_filter::KeptKeys;
 use crate::cilium::settings::Settings;
 use crate::net::Family;
 use crate::object;
+use crate::snapshot::sources::CILIUM;
 use crate::snapshot::{Cluster, Node, Pod, Snapshot};
 
 /// Nodes, pods and API servers, as far as agents tell them apart.
@@ -98,7 +99,7 @@ impl Members {
     pub fn read(snapshot: &Snapshot, settings: &Settings) -> Self {
         let mut members = Self::default();
         let mut published = BTreeMap::new();
-        for manifest in snapshot.of("cilium.io", "CiliumNode") {
+        for manifest in snapshot.of(CILIUM, "CiliumNode") {
             let spec = manifest.value.get("spec").cloned().unwrap_or_else(|| serde_json::json!({}));
             match object::parse::<CiliumNodeSpec>(&spec) {
                 Ok(parsed) => {

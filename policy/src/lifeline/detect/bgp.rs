@@ -15,7 +15,7 @@ use crate::calico::settings;
 use crate::lifeline::model::{Origin, Party, Traffic};
 use crate::object::LabelSelector;
 use crate::snapshot::Manifest;
-use crate::snapshot::sources::CALICO;
+use crate::snapshot::sources::{CALICO, CILIUM};
 
 /// The port of RFC 4271, which all take where nothing else is set.
 const PORT: u16 = 179;
@@ -125,7 +125,7 @@ fn local(facts: &Facts<'_>, node: Option<&str>, selector: Option<&str>) -> Optio
 /// Agents dial; they listen only where a port is set
 /// (cilium/cilium:Documentation/network/bgp-control-plane/bgp-control-plane-configuration.rst).
 fn cilium(facts: &Facts<'_>, find: &mut Find) {
-    for manifest in facts.snapshot.of("cilium.io", "CiliumBGPClusterConfig") {
+    for manifest in facts.snapshot.of(CILIUM, "CiliumBGPClusterConfig") {
         let spec = &manifest.value["spec"];
         for instance in list(&spec["bgpInstances"]) {
             for peer in list(&instance["peers"]) {
@@ -139,7 +139,7 @@ fn cilium(facts: &Facts<'_>, find: &mut Find) {
             }
         }
     }
-    for manifest in facts.snapshot.of("cilium.io", "CiliumBGPPeeringPolicy") {
+    for manifest in facts.snapshot.of(CILIUM, "CiliumBGPPeeringPolicy") {
         let spec = &manifest.value["spec"];
         for neighbor in list(&spec["virtualRouters"]).iter().flat_map(|router| list(&router["neighbors"])) {
             let port = neighbor["peerPort"].as_u64().and_then(|port| u16::try_from(port).ok());
@@ -149,10 +149,8 @@ fn cilium(facts: &Facts<'_>, find: &mut Find) {
 }
 
 fn transport_port(facts: &Facts<'_>, config: Option<&str>) -> Option<u16> {
-    let manifest = facts
-        .snapshot
-        .of("cilium.io", "CiliumBGPPeerConfig")
-        .find(|manifest| Some(manifest.key.name.as_str()) == config)?;
+    let manifest =
+        facts.snapshot.of(CILIUM, "CiliumBGPPeerConfig").find(|manifest| Some(manifest.key.name.as_str()) == config)?;
     u16::try_from(manifest.value["spec"]["transport"]["peerPort"].as_u64()?).ok()
 }
 

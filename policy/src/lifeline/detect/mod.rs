@@ -22,7 +22,7 @@ use self::facts::Facts;
 use super::catalogue;
 use super::config::{self, Config};
 use super::model::{Flow, Lifeline, Origin, Party, Severity, Traffic};
-use crate::snapshot::sources::CALICO;
+use crate::snapshot::sources::{CALICO, CILIUM};
 use crate::snapshot::{Key, Snapshot};
 
 /// The lifelines of a cluster.
@@ -119,7 +119,7 @@ fn reads_kind(group: &str, kind: &str) -> bool {
         "StagedNetworkPolicy",
         "Tier",
     ];
-    let of_policies = group == "cilium.io" || CALICO.contains(&group);
+    let of_policies = group == CILIUM || CALICO.contains(&group);
     !(of_policies && UNREAD.contains(&kind))
 }
 

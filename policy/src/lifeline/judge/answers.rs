@@ -24,8 +24,8 @@ use crate::packet::{
 };
 
 /// ICMP types of requests, each with that of its answers.
-const ICMP: [(u8, u8); 4] = [(8, 0), (13, 14), (15, 16), (17, 18)];
-const ICMPV6: [(u8, u8); 2] = [(128, 129), (139, 140)];
+pub(in crate::lifeline) const ICMP: [(u8, u8); 4] = [(8, 0), (13, 14), (15, 16), (17, 18)];
+pub(in crate::lifeline) const ICMPV6: [(u8, u8); 2] = [(128, 129), (139, 140)];
 /// Usual UDP ports of tunnels: VXLAN, Geneve, WireGuard. Nobody answers there: what goes the other way is a flow of its own.
 const TUNNELS: [u16; 6] = [4789, 6081, 8472, 51820, 51821, 51871];
 /// Ports that clients send from, by the kernel's own choice (torvalds/linux:Documentation/networking/ip-sysctl.rst

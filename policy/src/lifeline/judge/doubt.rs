@@ -16,7 +16,7 @@ use crate::cilium::compile as cilium;
 use crate::cilium::settings::Origin;
 use crate::lifeline::detect::Missing;
 use crate::lifeline::model::Severity;
-use crate::snapshot::sources::STORED;
+use crate::snapshot::sources::{CILIUM, STORED};
 
 /// Why nothing can be proved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -58,6 +58,17 @@ pub struct Stop {
     pub path: String,
     /// What happens.
     pub effect: String,
+}
+
+impl From<&cilium::Unknown> for Doubt {
+    fn from(unknown: &cilium::Unknown) -> Self {
+        Self {
+            kind: DoubtKind::Unknown,
+            object: unknown.object.clone(),
+            path: unknown.path.clone(),
+            reason: unknown.what.clone(),
+        }
+    }
 }
 
 impl fmt::Display for DoubtKind {
@@ -146,7 +157,7 @@ pub(super) fn doubts(
     if touches("projectcalico.org") {
         doubts.extend(calico_doubts(before, after));
     }
-    if touches("cilium.io") {
+    if touches(CILIUM) {
         doubts.extend(cilium_doubts(before, after, assumptions));
     }
     doubts.sort();
@@ -157,8 +168,8 @@ pub(super) fn doubts(
 /// Whether the CNI whose own group is given reads objects of a group.
 fn reads(group: &str, own: &str) -> bool {
     let calico = group.ends_with("projectcalico.org");
-    let cilium = group == "cilium.io";
-    if own == "cilium.io" { !calico } else { !cilium }
+    let cilium = group == CILIUM;
+    if own == CILIUM { !calico } else { !cilium }
 }
 
 fn calico_doubts(before: Option<&World>, after: &World) -> Vec<Doubt> {
@@ -256,12 +267,7 @@ fn cilium_doubts(before: Option<&World>, after: &World, assumptions: &Assumption
         });
     }
     if state.settings.host_firewall.value {
-        doubts.extend(state.unknown.iter().map(|unknown| Doubt {
-            kind: DoubtKind::Unknown,
-            object: unknown.object.clone(),
-            path: unknown.path.clone(),
-            reason: unknown.what.clone(),
-        }));
+        doubts.extend(state.unknown.iter().filter(|unknown| !unknown.is_open).map(Doubt::from));
     }
     let known =
         |refusal: &&cilium::Refusal| before.is_some_and(|before| before.cilium.state().refused.contains(refusal));
@@ -272,6 +278,15 @@ fn cilium_doubts(before: Option<&World>, after: &World, assumptions: &Assumption
         reason: refusal.to_string(),
     }));
     doubts
+}
+
+/// What rules of Cilium leave open about their peers, before a change or after it.
+pub(super) fn open(before: &World, after: &World) -> Vec<Doubt> {
+    let enforced = [before, after].map(|world| world.cilium.state()).into_iter();
+    let enforced = enforced.filter(|state| state.settings.host_firewall.value);
+    let unknown = enforced.flat_map(|state| &state.unknown).filter(|unknown| unknown.is_open);
+    let all: BTreeSet<Doubt> = unknown.map(Doubt::from).collect();
+    all.into_iter().collect()
 }
 
 /// Whether nothing tells what Cilium's agents are configured to do.

@@ -12,6 +12,7 @@ use crate::calico::state::{Class, Policy, Side};
 use crate::calico::trace::{Hook, Outcome, Stage, Step, Trace};
 use crate::cilium::trace as cilium;
 use crate::packet::Packet;
+use crate::snapshot::sources::CILIUM;
 use crate::snapshot::{Key, Snapshot, Source};
 
 /// What drops a packet.
@@ -166,7 +167,7 @@ fn cilium_deciding(world: &World, way: &Way, trace: &cilium::Trace) -> Deciding 
 
 /// The object that a trace names.
 fn find(snapshot: &Snapshot, text: &str) -> Option<Key> {
-    let own = |key: &&Key| key.group == "cilium.io" && key.to_string() == text;
+    let own = |key: &&Key| key.group == CILIUM && key.to_string() == text;
     snapshot.objects.keys().find(own).cloned()
 }
 

@@ -7,10 +7,10 @@ use super::world::World;
 use super::{Change, Judgement, Verdict, doubt};
 use crate::lifeline::detect;
 use crate::packet::{Exhausted, Held, PacketSet, SharedSpace};
+use crate::snapshot::sources::CILIUM;
 use crate::snapshot::{Key, Manifest};
 use crate::warm::Lost;
 
-const CILIUM: &str = "cilium.io";
 /// Steps that one look at the packets of lifelines may take.
 const BUDGET: u64 = 1 << 28;
 /// Nodes of diagrams that looks may add to those of the lifelines.

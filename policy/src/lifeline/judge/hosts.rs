@@ -12,7 +12,7 @@ use super::world::World;
 use crate::calico::endpoint::TUNNELS;
 use crate::net::Family;
 use crate::packet::IpSet;
-use crate::snapshot::sources::CALICO;
+use crate::snapshot::sources::{CALICO, CILIUM};
 use crate::snapshot::{Node, Snapshot};
 
 /// A node that exists after the change.
@@ -145,7 +145,7 @@ fn host(node: &Node, beside: &Beside<'_>, before: &World, after: &World) -> Host
 /// Addresses that Cilium itself gives nodes (CiliumNode `spec.addresses`, type CiliumInternalIP).
 fn cilium_addresses(snapshot: &Snapshot) -> HashMap<&str, Vec<IpAddr>> {
     let mut all: HashMap<&str, Vec<IpAddr>> = HashMap::new();
-    for manifest in snapshot.of("cilium.io", "CiliumNode") {
+    for manifest in snapshot.of(CILIUM, "CiliumNode") {
         let listed = manifest.value.pointer("/spec/addresses").and_then(|listed| listed.as_array());
         let internal = listed.into_iter().flatten().filter_map(|entry| {
             let own = entry.get("type")?.as_str()? == "CiliumInternalIP";

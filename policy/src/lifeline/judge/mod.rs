@@ -18,6 +18,7 @@ mod ground;
 mod hosts;
 mod interfaces;
 mod loss;
+mod open;
 mod order;
 mod outcome;
 mod pairs;
@@ -44,6 +45,7 @@ pub use explain::Deciding;
 pub use warm::Judge;
 pub use world::Assumptions;
 
+pub(in crate::lifeline) use answers::{ICMP, ICMPV6};
 pub(in crate::lifeline) use change::apply;
 pub(in crate::lifeline) use ends::PeerKind;
 pub(in crate::lifeline) use loss::{Loss, Need, Passage, lines};

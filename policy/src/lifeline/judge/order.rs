@@ -47,7 +47,7 @@ impl Search<'_, '_> {
                 self.left = left;
                 let some: Vec<Change> = taken.iter().map(|index| self.changes[*index].clone()).collect();
                 // A deletion of what a later change brings about is no step at all.
-                let safe = self.base.outcome(&some).is_ok_and(|outcome| !outcome.is_bad());
+                let safe = self.base.outcome(&some).is_ok_and(|outcome| !outcome.is_bad() && outcome.open.is_empty());
                 if safe && self.extend(taken)? {
                     return Ok(true);
                 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::compare::{self, Compared};
 use super::ground::Ground;
 use super::world::{Assumptions, World};
-use super::{Change, Cut, Deciding, Doubt, DoubtKind, Example, Judgement, Loss, Side, Stop, Verdict, doubt, explain};
+use super::{
+    Change, Cut, Deciding, Doubt, DoubtKind, Example, Judgement, Loss, Side, Stop, Verdict, doubt, explain, open,
+};
 use crate::lifeline::detect::Detected;
 use crate::snapshot::Key;
 
@@ -26,6 +28,8 @@ pub(in crate::lifeline) struct Outcome {
     pub(in crate::lifeline) losses: Vec<Loss>,
     pub(in crate::lifeline) stops: Vec<Stop>,
     pub(in crate::lifeline) doubts: Vec<Doubt>,
+    /// What rules leave open, where it may cut something.
+    pub(super) open: Vec<Doubt>,
     changed: Vec<Key>,
 }
 
@@ -40,6 +44,7 @@ impl Outcome {
         assumptions: &Assumptions,
     ) -> Self {
         let Before { world: before, ground, stops: known } = *before;
+        let (before, world) = (&before.clone().beside(&world), world.beside(before));
         let mut doubts = doubt::doubts(Some(before).filter(|_| !alone), &world, changes, assumptions);
         let stops = doubt::stops(&world).difference(known).cloned().collect();
         let lifelines = &detected.lifelines;
@@ -48,7 +53,18 @@ impl Outcome {
             None => Ground::new(before, &world, lifelines),
         };
         let lacking: Vec<Doubt> = doubt::missing(&detected.missing).collect();
-        let compared = compare::compare(before, &world, &ground, lifelines, !lacking.is_empty());
+        let whole = !lacking.is_empty();
+        let mut open = doubt::open(before, &world);
+        let compared = compare::compare(before, &world, &ground, lifelines, whole).and_then(|compared| {
+            if open.is_empty() || !compared.losses.is_empty() {
+                return Ok(compared);
+            }
+            let read = open::compare_all(before, &world, &ground, lifelines, whole)?;
+            if read.losses.is_empty() {
+                open.clear();
+            }
+            Ok(Compared { nothing_lost: compared.nothing_lost && read.nothing_lost, ..compared })
+        });
         let losses = match compared {
             Ok(Compared { losses, nothing_lost }) => {
                 // Where nothing is lost at all, it does not matter who would have needed it.
@@ -61,18 +77,18 @@ impl Outcome {
             }
         };
         let changed = changes.iter().map(|change| change.key().clone()).collect();
-        Self { world, detected, losses, stops, doubts, changed }
+        Self { world, detected, losses, stops, doubts, open, changed }
     }
 
     /// Whether nothing is cut, no agent stops, and that is proved.
     pub(in crate::lifeline) fn is_safe(&self) -> bool {
-        !self.is_bad() && self.doubts.is_empty()
+        !self.is_bad() && self.doubts.is_empty() && self.open.is_empty()
     }
 
     /// Whether nothing is cut, no agent stops, and what is not known is what the snapshot lacks with another change too.
     pub(in crate::lifeline) fn mends(&self, other: &Self) -> bool {
         let lacked = |doubt: &Doubt| doubt.kind == DoubtKind::Missing && other.doubts.contains(doubt);
-        !self.is_bad() && self.doubts.iter().all(lacked)
+        !self.is_bad() && self.open.is_empty() && self.doubts.iter().all(lacked)
     }
 
     pub(in crate::lifeline) fn is_bad(&self) -> bool {
@@ -80,7 +96,9 @@ impl Outcome {
     }
 
     /// The judgement about it, with the given cuts.
-    pub(super) fn into_judgement(self, mut cuts: Vec<Cut>) -> Judgement {
+    pub(super) fn into_judgement(mut self, mut cuts: Vec<Cut>) -> Judgement {
+        self.doubts.append(&mut self.open);
+        self.doubts.sort();
         cuts.sort_by_key(|cut| std::cmp::Reverse(cut.severity));
         let verdict = if !cuts.is_empty() || !self.stops.is_empty() {
             Verdict::Cuts

@@ -7,7 +7,7 @@ use super::ends::{End, Other, PeerKind, Role};
 use crate::lifeline::model::Flow;
 use crate::packet::{Cube, IpSet, Region};
 
-/// Lines of what is lost that are gone through for each end that loses it.
+/// Lines of what is lost that are held against ends one by one.
 pub(super) const MOST_CUBES: usize = 64;
 
 /// The other ends of some, and what was found out about them.

@@ -13,7 +13,6 @@ use super::hosts::{Hosts, hosts};
 use super::world::{Assumptions, Traced, Way, World, trace};
 use super::{Example, Side};
 use crate::calico::question::{Conntrack, Path};
-use crate::calico::settings;
 use crate::calico::trace::Trace as CalicoTrace;
 use crate::cilium::trace::Trace as CiliumTrace;
 use crate::lifeline::model::{Flow, Party, Ports, Traffic};
@@ -83,7 +82,7 @@ pub fn probe(snapshot: &Snapshot, flow: &Flow, assumptions: &Assumptions) -> Pro
     let hosts = hosts(&world, &world);
     let doubts = doubt::doubts(None, &world, &[], assumptions);
     let mut probe = Probe { pairs: 0, dropped: 0, example: None, doubts };
-    let prober = Prober { world: &world, hosts: &hosts, calico: has_calico(snapshot) };
+    let prober = Prober { world: &world, hosts: &hosts };
     if let Some(role) = inside(flow) {
         for end in ends(&hosts, flow, role, false) {
             probe.take(prober.itself(&end, flow, role));
@@ -160,17 +159,9 @@ fn outside(snapshot: &Snapshot) -> Vec<IpNet> {
     free.map(IpNet::from).collect()
 }
 
-/// Whether there is an agent or an object of Calico's.
-pub(super) fn has_calico(snapshot: &Snapshot) -> bool {
-    let objects = || snapshot.objects.keys().any(|key| key.group.ends_with("projectcalico.org"));
-    settings::agent(snapshot).is_some() || objects()
-}
-
 struct Prober<'p> {
     world: &'p World,
     hosts: &'p Hosts,
-    /// Whether Calico is in the cluster.
-    calico: bool,
 }
 
 impl Prober<'_> {
@@ -208,9 +199,7 @@ impl Prober<'_> {
     }
 
     fn passage(&self, side: Side, way: &Way, packet: Packet) -> Passage {
-        let mut traces = trace(self.world, way, &packet);
-        // Felix's defaults hold where Felix is.
-        traces.retain(|trace| self.calico || !matches!(trace, Traced::Calico(_)));
+        let traces = trace(self.world, way, &packet);
         // Errors and answers of ICMP pass with the flow that they belong to, which Calico then asks no policy about.
         let with_flow = Conntrack::of(&packet) == Conntrack::Invalid;
         let passes = traces.iter().all(|trace| trace.passes() || (with_flow && matches!(trace, Traced::Calico(_))));

@@ -6,6 +6,7 @@ use super::ends::{Role, every_way, inside, party, reach};
 use super::glance::Packets;
 use super::ground::Ground;
 use super::hosts::Hosts;
+use super::pairs::MOST_CUBES;
 use super::traffic::{cube, regions_of};
 use super::world::World;
 use crate::calico::engine::NodeClass;
@@ -14,9 +15,6 @@ use crate::cilium::engine::NodeClass as CiliumClass;
 use crate::cilium::question::{Layer, Path, Question};
 use crate::lifeline::model::{Flow, Lifeline, Party};
 use crate::packet::{Cube, Direction, Exhausted, Held, IpSet, Loaded, PacketSet, Place, Region, Space};
-
-/// Lines of what is lost that are held against the ends of a flow one by one.
-const MOST_CUBES: usize = 64;
 
 /// Nodes that no policy tells apart, by their indices.
 #[derive(Debug)]

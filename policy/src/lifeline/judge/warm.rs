@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::ground::Ground;
 use super::outcome::{Before, Outcome};
 use super::world::{Assumptions, World};
-use super::{Change, ChangeError, Cut, Judgement, Stop, Verdict, apply, doubt, order};
+use super::{Change, ChangeError, Cut, Doubt, Judgement, Stop, Verdict, apply, doubt, order};
 use crate::lifeline::detect::{self, Detected};
 use crate::lifeline::model::Lifeline;
 use crate::lifeline::repair::repair;
@@ -178,11 +178,11 @@ impl<'d> Judge<'d> {
     }
 
     /// What is cut by the whole and on the way, and an order in which nothing is.
-    fn judgement(&self, changes: &[Change], outcome: Outcome) -> Result<Judgement, ChangeError> {
+    fn judgement(&self, changes: &[Change], mut outcome: Outcome) -> Result<Judgement, ChangeError> {
         let mut cuts = outcome.cuts();
         let mut order = None;
         if changes.len() > 1 {
-            let steps = self.steps(changes, &cuts)?;
+            let steps = self.steps(changes, &cuts, &mut outcome.open)?;
             if !steps.is_empty() && cuts.is_empty() {
                 order = order::find(self, changes)?;
             }
@@ -191,17 +191,22 @@ impl<'d> Judge<'d> {
         Ok(Judgement { order, ..outcome.into_judgement(cuts) })
     }
 
-    /// What is cut on the way, in the given order, and not after all of it.
-    fn steps(&self, changes: &[Change], whole: &[Cut]) -> Result<Vec<Cut>, ChangeError> {
+    /// What is cut on the way, in the given order, and not after all of it. `open` is what rules leave open, where it may
+    /// cut something.
+    fn steps(&self, changes: &[Change], whole: &[Cut], open: &mut Vec<Doubt>) -> Result<Vec<Cut>, ChangeError> {
         let mut cuts: Vec<Cut> = Vec::new();
         for step in 1..changes.len() {
-            for cut in self.outcome(&changes[..step])?.cuts() {
+            let mut outcome = self.outcome(&changes[..step])?;
+            open.append(&mut outcome.open);
+            for cut in outcome.cuts() {
                 let known = |one: &Cut| one.lifeline == cut.lifeline && one.side == cut.side;
                 if !whole.iter().chain(&cuts).any(known) {
                     cuts.push(Cut { step: Some(step), ..cut });
                 }
             }
         }
+        open.sort();
+        open.dedup();
         Ok(cuts)
     }
 

@@ -9,14 +9,15 @@ use super::answers::{Lost, lost, unanswered};
 use crate::calico::compile::Assumptions as CalicoAssumptions;
 use crate::calico::engine::Engine as Calico;
 use crate::calico::question::{Path as CalicoPath, Question as CalicoQuestion};
+use crate::calico::settings;
 use crate::calico::trace as calico_trace;
-use crate::cilium::compile::Options;
+use crate::cilium::compile::{Open, Options};
 use crate::cilium::engine::{Engine as Cilium, NodeClass as CiliumClass};
 use crate::cilium::question::{Layer, Path as CiliumPath, Question as CiliumQuestion};
 use crate::cilium::trace as cilium_trace;
 use crate::cilium::version::Version as CiliumVersion;
 use crate::packet::{Direction, Exhausted, Held, Packet};
-use crate::snapshot::sources::CALICO;
+use crate::snapshot::sources::{CALICO, CILIUM};
 use crate::snapshot::{Key, Snapshot};
 
 /// Facts that a snapshot may not tell.
@@ -36,6 +37,8 @@ pub(in crate::lifeline) struct World {
     pub(in crate::lifeline) snapshot: Snapshot,
     pub(in crate::lifeline) calico: Calico,
     pub(in crate::lifeline) cilium: Cilium,
+    /// Whether there is an agent or an object of Calico's: Felix's defaults hold where Felix is.
+    pub(super) has_calico: bool,
     /// Whether answers have to be looked at; known once it was asked.
     answers: OnceLock<bool>,
 }
@@ -48,7 +51,15 @@ impl World {
     }
 
     fn of(snapshot: &Snapshot, calico: Calico, cilium: Cilium) -> Self {
-        Self { snapshot: snapshot.clone(), calico, cilium, answers: OnceLock::new() }
+        let has_calico =
+            settings::agent(snapshot).is_some() || snapshot.objects.kinds().any(|(group, _)| CALICO.contains(&group));
+        Self { snapshot: snapshot.clone(), calico, cilium, has_calico, answers: OnceLock::new() }
+    }
+
+    /// The same where Calico is there in another state: it was before its first object, and is after its last.
+    pub(super) fn beside(mut self, other: &Self) -> Self {
+        self.has_calico |= other.has_calico;
+        self
     }
 
     /// Another state, which should have most in common with this one.
@@ -59,7 +70,7 @@ impl World {
     /// The state after changes to objects of the given keys. A CNI that reads none of them stays as it is.
     pub(in crate::lifeline) fn next(&self, snapshot: &Snapshot, keys: &[&Key]) -> Self {
         let only = |group: fn(&str) -> bool| keys.iter().all(|key| group(&key.group));
-        let calico = if only(|group| group == "cilium.io") { self.calico.clone() } else { self.calico.with(snapshot) };
+        let calico = if only(|group| group == CILIUM) { self.calico.clone() } else { self.calico.with(snapshot) };
         let cilium = if only(|group| group.ends_with("projectcalico.org")) {
             self.cilium.clone()
         } else {
@@ -76,8 +87,16 @@ impl World {
         Self::of(&open, self.calico.with(&open), self.cilium.without_host_firewall())
     }
 
+    /// The same with what Cilium's rules leave open read as everyone, or as nobody. `None` where that makes no difference.
+    pub(super) fn read(&self, is_everyone: &dyn Fn(&Open) -> bool) -> Option<Self> {
+        Some(Self { cilium: self.cilium.read(is_everyone)?, ..self.clone() })
+    }
+
     /// What Calico lets by on a way, and the answers to it too.
     pub(super) fn passes_calico(&self, way: &Way) -> Result<Held, Exhausted> {
+        if !self.has_calico {
+            return self.calico.everything();
+        }
         let passes = self.calico.evaluate(&way.question())?;
         if !self.looks_at_answers() {
             return Ok(passes);
@@ -103,7 +122,7 @@ impl World {
         let shares = |group: &str, kind: &str| now.objects.shares(&then.objects, group, kind);
         Arc::ptr_eq(&now.cluster, &then.cluster)
             && self.calico.has_nodes_of(&before.calico)
-            && shares("cilium.io", "CiliumNode")
+            && shares(CILIUM, "CiliumNode")
             && CALICO.iter().all(|group| shares(group, "IPPool"))
     }
 }
@@ -208,14 +227,14 @@ impl Traced {
 
 /// The traces of a packet on a way, of both CNIs.
 pub(in crate::lifeline) fn trace(world: &World, way: &Way, packet: &Packet) -> Vec<Traced> {
-    let calico = calico_trace::trace(world.calico.state(), &way.question(), packet);
-    let followed = calico.verdict.passes() && world.looks_at_answers();
-    let lost = followed.then(|| lost(world, way, packet, &calico)).flatten();
+    let calico = world.has_calico.then(|| calico_trace::trace(world.calico.state(), &way.question(), packet));
+    let followed = calico.as_ref().filter(|calico| calico.verdict.passes() && world.looks_at_answers());
+    let lost = followed.and_then(|calico| lost(world, way, packet, calico));
     let lost = lost.map(|lost| Traced::Lost(Box::new(lost)));
-    let calico = Traced::Calico(calico);
+    let calico = calico.map(Traced::Calico);
     let cilium = way.cilium_question().map(|question| {
         let trace = cilium_trace::trace(world.cilium.state(), &question, packet);
         Traced::Cilium(trace)
     });
-    std::iter::once(calico).chain(cilium).chain(lost).collect()
+    calico.into_iter().chain(cilium).chain(lost).collect()
 }

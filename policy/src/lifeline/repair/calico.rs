@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::mend::Gap;
 use super::nets::nets;
 use crate::calico::state::Class;
-use crate::lifeline::judge::{Need, Outcome, Passage};
+use crate::lifeline::judge::{ICMP, ICMPV6, Need, Outcome, Passage};
 use crate::lifeline::model::{Ports, Traffic};
 use crate::net::Family;
 use crate::packet::{IpSet, protocol};
@@ -159,24 +159,30 @@ fn rules(gaps: &[&Gap<'_>], list: &str, action: &str) -> Vec<Value> {
     let mut drafts: Vec<Draft> = Vec::new();
     let mut inside: Vec<Inside> = Vec::new();
     for gap in gaps {
+        let path = gap.deciding.path.strip_prefix("spec.");
         for need in &gap.loss.needs {
+            let own = if need.leaving { "egress" } else { "ingress" };
+            // Without tracking, what goes the other way is the answer to what is lost.
+            let answers = action == "Pass" && path.is_some_and(|path| !path.starts_with(own));
             let wanted = match need.passage {
-                Passage::End => need.leaving != (list == "ingress"),
+                Passage::End => (own == list) != answers,
                 // Asked about where it enters and where it leaves; the path tells which of them drops it.
-                Passage::Through | Passage::Inside => gap
-                    .deciding
-                    .path
-                    .strip_prefix("spec.")
-                    .is_none_or(|path| path.starts_with(list) || path == "profiles"),
+                Passage::Through | Passage::Inside => {
+                    path.is_none_or(|path| path.starts_with(list) || path == "profiles")
+                }
             };
             if !wanted {
                 continue;
             }
             for traffic in &need.traffic {
-                if need.passage == Passage::Inside {
-                    Inside::add(&mut inside, need, *traffic);
-                } else {
-                    Draft::add(&mut drafts, need, *traffic);
+                match need.passage {
+                    Passage::Inside => Inside::add(&mut inside, need, *traffic),
+                    Passage::End if answers => {
+                        if let Some(traffic) = answer(*traffic) {
+                            Draft::add(&mut drafts, need, traffic, true);
+                        }
+                    }
+                    Passage::End | Passage::Through => Draft::add(&mut drafts, need, *traffic, false),
                 }
             }
         }
@@ -185,6 +191,14 @@ fn rules(gaps: &[&Gap<'_>], list: &str, action: &str) -> Vec<Value> {
     Inside::leave_out(&mut inside, &drafts);
     let own = inside.iter().flat_map(|inside| inside.rules(action));
     own.chain(drafts.iter().flat_map(|draft| draft.rules(action))).collect()
+}
+
+/// The answers to some packets, their ports still those of the one who answers.
+fn answer(traffic: Traffic) -> Option<Traffic> {
+    let Ports::Icmp(kind, _) = traffic.ports else { return Some(traffic) };
+    let kinds: &[(u8, u8)] = if traffic.protocol == Some(protocol::ICMP) { &ICMP } else { &ICMPV6 };
+    let (_, answer) = kinds.iter().find(|(request, _)| *request == kind)?;
+    Some(Traffic { ports: Ports::Icmp(*answer, None), ..traffic })
 }
 
 /// Addresses that reach themselves: loopback, and each of a node's own.
@@ -241,16 +255,20 @@ impl Inside {
 /// Rules that differ in nothing but ports.
 struct Draft {
     leaving: bool,
+    /// Whether they are about answers, which come from the ports.
+    answers: bool,
     peers: IpSet,
     traffic: Vec<Traffic>,
 }
 
 impl Draft {
-    fn add(drafts: &mut Vec<Self>, need: &Need, traffic: Traffic) {
-        let same = |draft: &&mut Self| draft.leaving == need.leaving && draft.traffic == [traffic];
+    fn add(drafts: &mut Vec<Self>, need: &Need, traffic: Traffic, answers: bool) {
+        let leaving = need.leaving != answers;
+        let same =
+            |draft: &&mut Self| (draft.leaving, draft.answers) == (leaving, answers) && draft.traffic == [traffic];
         match drafts.iter_mut().find(same) {
             Some(draft) => draft.peers = draft.peers.union(&need.peers),
-            None => drafts.push(Self { leaving: need.leaving, peers: need.peers.clone(), traffic: vec![traffic] }),
+            None => drafts.push(Self { leaving, answers, peers: need.peers.clone(), traffic: vec![traffic] }),
         }
     }
 
@@ -260,7 +278,7 @@ impl Draft {
         for draft in drafts.drain(..) {
             let ports = |draft: &Self| draft.traffic.iter().all(|traffic| matches!(traffic.ports, Ports::Range(..)));
             let same = |known: &&mut Self| {
-                known.leaving == draft.leaving
+                (known.leaving, known.answers) == (draft.leaving, draft.answers)
                     && known.peers == draft.peers
                     && known.traffic[0].protocol == draft.traffic[0].protocol
                     && ports(known)
@@ -285,7 +303,11 @@ impl Draft {
             }
             let peers = Some(peers.as_slice()).filter(|peers| peers.len() <= MOST_NETS);
             let (source, destination) = if self.leaving { (None, peers) } else { (peers, None) };
-            rules.push(rule(action, &self.traffic, source, destination));
+            let mut rule = rule(action, &self.traffic, source, destination);
+            if self.answers {
+                from_ports(&mut rule);
+            }
+            rules.push(rule);
         }
         rules
     }
@@ -296,6 +318,18 @@ fn families(traffic: Traffic) -> impl Iterator<Item = Family> {
     let icmp = [protocol::ICMP, protocol::ICMPV6].into_iter().find(|number| traffic.protocol == Some(*number));
     let fits = move |family: &Family| icmp.is_none_or(|number| number == protocol::icmp(*family));
     [Family::IPv4, Family::IPv6].into_iter().filter(fits)
+}
+
+/// Makes the ports of a rule those that its packets come from.
+fn from_ports(rule: &mut Value) {
+    let Some(to) = rule.get_mut("destination").and_then(Value::as_object_mut) else { return };
+    let ports = to.remove("ports");
+    if to.is_empty() {
+        rule.as_object_mut().map(|rule| rule.remove("destination"));
+    }
+    if let Some(ports) = ports {
+        rule["source"]["ports"] = ports;
+    }
 }
 
 /// A rule for packets that are alike but for their ports.

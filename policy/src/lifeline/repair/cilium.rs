@@ -8,6 +8,7 @@ use crate::lifeline::judge::{Need, Outcome, PeerKind};
 use crate::lifeline::model::{Ports, Traffic};
 use crate::net::Family;
 use crate::packet::{IpSet, protocol};
+use crate::snapshot::sources::CILIUM;
 use crate::snapshot::{Key, Manifest};
 
 /// Ports that one element may have (cilium/cilium:pkg/policy/api/rule_validation.go, maxPorts).
@@ -22,7 +23,7 @@ pub(super) fn into_policy(manifest: &Manifest, gaps: &[&Gap<'_>]) -> Vec<Value> 
     let mut denies: Vec<&Gap<'_>> = gaps.iter().filter(|gap| gap.deciding.rule.is_some()).copied().collect();
     denies.sort_by_key(|gap| std::cmp::Reverse(gap.deciding.rule));
     denies.dedup_by(|one, other| one.deciding.path == other.deciding.path);
-    operations.extend(denies.into_iter().filter_map(|gap| narrow(&manifest.value, gap)));
+    operations.extend(denies.into_iter().filter_map(|gap| narrow(&manifest.value, gaps, gap)));
     let mut paths: Vec<&str> = Vec::new();
     let adding = || gaps.iter().filter(|gap| gap.deciding.rule.is_none());
     for gap in adding() {
@@ -79,7 +80,7 @@ fn policy(count: usize, nodes: &Value) -> Manifest {
         "metadata": {"name": name},
         "spec": {"nodeSelector": nodes, "enableDefaultDeny": {"ingress": false, "egress": false}},
     });
-    let key = Key { group: "cilium.io".to_owned(), kind: kind.to_owned(), namespace: String::new(), name };
+    let key = Key { group: CILIUM.to_owned(), kind: kind.to_owned(), namespace: String::new(), name };
     Manifest { key, version: "v2".to_owned(), value, source: None }
 }
 
@@ -88,18 +89,43 @@ fn pointer(path: &str) -> String {
     path.split(['.', '[']).fold(String::new(), |pointer, part| format!("{pointer}/{}", part.trim_end_matches(']')))
 }
 
-/// Takes nodes out of an element that denies; the whole element where it is not about an entity that has others too.
-fn narrow(value: &Value, gap: &Gap<'_>) -> Option<Value> {
+/// Takes nodes, pods and prefixes out of an element that denies; the whole element where it is not about an entity that has
+/// others too.
+fn narrow(value: &Value, gaps: &[&Gap<'_>], gap: &Gap<'_>) -> Option<Value> {
     let path = pointer(&gap.deciding.path);
     let element = value.pointer(&path)?;
-    let nodes_only = gap.loss.needs.iter().all(|need| need.of == PeerKind::Nodes);
-    let entities = if gap.loss.leaving { "toEntities" } else { "fromEntities" };
+    let (entities, prefixes) =
+        if gap.loss.leaving { ("toEntities", "toCIDRSet") } else { ("fromEntities", "fromCIDRSet") };
     let named: Vec<&str> =
         element.get(entities).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    if nodes_only && named.contains(&"all") {
+    let needs = gaps.iter().filter(|one| one.deciding.path == gap.deciding.path).flat_map(|one| &one.loss.needs);
+    let needs: Vec<&Need> = needs.collect();
+    if needs.iter().all(|need| need.of == PeerKind::Nodes) && named.contains(&"all") {
         let others = named.into_iter().filter(|name| !WITH_NODES.contains(name) && *name != "world");
         let rest: Vec<&str> = others.chain(["world"]).collect();
         return Some(json!({"op": "replace", "path": format!("{path}/{entities}"), "value": rest}));
+    }
+    // The world by its prefixes, so that some can be left out. Addresses of pods that Cilium does not know are the world too.
+    if named.iter().any(|name| ["all", "world"].contains(name))
+        && named.iter().all(|name| WITH_NODES.contains(name) || *name == "world")
+    {
+        let needed = IpSet::union_of(needs.iter().map(|need| &need.peers));
+        let part = |family: Family| {
+            let except: Vec<String> = nets(&needed, family).iter().map(ToString::to_string).collect();
+            let cidr = if family == Family::IPv4 { "0.0.0.0/0" } else { "::/0" };
+            // What leaves nothing is refused.
+            let all = except.iter().any(|net| net == cidr);
+            (!all).then(
+                || if except.is_empty() { json!({"cidr": cidr}) } else { json!({"cidr": cidr, "except": except}) },
+            )
+        };
+        let parts: Vec<Value> = [Family::IPv4, Family::IPv6].into_iter().filter_map(part).collect();
+        if !parts.is_empty() {
+            let mut rest = element.as_object()?.clone();
+            rest.remove(entities);
+            rest.insert(prefixes.to_owned(), json!(parts));
+            return Some(json!({"op": "replace", "path": path, "value": rest}));
+        }
     }
     let (list, _) = path.rsplit_once('/')?;
     // A list that is left empty says something else than one that is absent.

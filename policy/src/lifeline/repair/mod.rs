@@ -1,7 +1,7 @@
 //! What makes a change harmless, proved by judging it.
 //!
-//! Tried in this order, and the first that cuts nothing is given: a deletion left out, where that is all the change is;
-//! rules for exactly what is lost, put into a changed policy; the same as an object of its own; one difference of a changed
+//! Tried in this order, and the first that cuts nothing is given: a deletion left out, where that is all the change is; what
+//! stops an agent taken out of a changed object; rules for exactly what is lost, put into a changed policy; the same as an object of its own; one difference of a changed
 //! object taken back; the profile that allows everything for a changed host endpoint; a change left out. Rules for what is
 //! lost leave closed whatever else the change closes.
 
@@ -80,7 +80,8 @@ pub(in crate::lifeline) fn repair(
     let base = &Base { judge, left: Cell::new(judge.tries(JUDGEMENTS)) };
     let deletion = matches!(changes, [Change::Delete(_)]);
     let first: &[Try] = if deletion { &[withhold] } else { &[] };
-    let rest: [Try; 4] = [mend::mend, revert::one_difference, revert::with_profile, withhold];
+    let rest: [Try; 5] =
+        [revert::without_what_stops, mend::mend, revert::one_difference, revert::with_profile, withhold];
     let mut found = None;
     for attempt in first.iter().chain(&rest) {
         found = attempt(base, changes, outcome)?;

@@ -1,10 +1,11 @@
-//! One difference of an updated object taken back, or one field added.
+//! Part of a changed object taken back: one difference to what it was, or what stops an agent. Or one field added.
 
-use json_patch::PatchOperation;
+use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value, json};
 
-use super::{Base, Found, MOST_TRIES, Step, manifest};
+use super::{Base, Found, MOST_TRIES, Step, manifest, mend};
 use crate::lifeline::judge::{Change, ChangeError, Outcome};
+use crate::snapshot::Manifest;
 
 /// Tries each difference of each updated object that the state keeps as written, one at a time.
 pub(super) fn one_difference(
@@ -28,6 +29,115 @@ pub(super) fn one_difference(
         }
     }
     Ok(None)
+}
+
+/// Takes what stops an agent out of a changed object: the code of an ICMP type, or else the rule that it stands in; and of
+/// failsafe ports those that Felix knows none of. What the rest cuts is mended.
+pub(super) fn without_what_stops(
+    base: &Base<'_, '_>,
+    changes: &[Change],
+    outcome: &Outcome,
+) -> Result<Option<Found>, ChangeError> {
+    if outcome.stops.is_empty() {
+        return Ok(None);
+    }
+    let mut repaired = changes.to_vec();
+    let mut steps = Vec::new();
+    for change in repaired.iter_mut().take(MOST_TRIES) {
+        let Change::Put(manifest) = change else { continue };
+        let object = manifest.key.to_string();
+        let stops = outcome.stops.iter().filter(|stop| stop.object == object);
+        let mut places: Vec<Place> = stops.filter_map(|stop| stopping(&manifest.value, &stop.path)).collect();
+        places.extend(failsafe_ports(manifest));
+        // From the last to the first, so that taking one out moves none that is still to come.
+        places.sort_unstable();
+        places.dedup();
+        let operations = places.iter().rev().map(|place| json!({"op": "remove", "path": pointer(place)})).collect();
+        let Ok(Patch(patch)) = serde_json::from_value(Value::Array(operations)) else { continue };
+        if !patch.is_empty() && json_patch::patch(&mut manifest.value, &patch).is_ok() {
+            steps.push(Step::Patch { object: manifest.key.clone(), patch, manifest: manifest.value.clone() });
+        }
+    }
+    if steps.is_empty() {
+        return Ok(None);
+    }
+    let Some(rest) = base.outcome(&repaired)? else { return Ok(None) };
+    if rest.mends(outcome) {
+        return Ok(Some(Found { steps, changes: repaired }));
+    }
+    let Some(found) = mend::mend(base, &repaired, &rest)? else { return Ok(None) };
+    // A change that is patched again has both patches in one step.
+    let mut all = found.steps;
+    for step in steps {
+        let Step::Patch { object, patch, .. } = step else { continue };
+        let known = all.iter_mut().find_map(|step| match step {
+            Step::Patch { object: own, patch, .. } if *own == object => Some(patch),
+            _ => None,
+        });
+        match (known, repaired.iter().find(|change| *change.key() == object)) {
+            (Some(own), _) => drop(own.splice(0..0, patch)),
+            (None, Some(Change::Put(own))) => {
+                all.push(Step::Patch { object, patch, manifest: own.value.clone() });
+            }
+            (None, _) => {}
+        }
+    }
+    Ok(Some(Found { steps: all, changes: found.changes }))
+}
+
+/// Where something stands in an object: names, and places in lists.
+type Place = Vec<Part>;
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Name(String),
+    At(usize),
+}
+
+/// What to take out of an object for what stops an agent at a path.
+fn stopping(value: &Value, path: &str) -> Option<Place> {
+    let mut place: Place = Vec::new();
+    for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
+        place.push(match part.strip_suffix(']') {
+            Some(index) => Part::At(index.parse().ok()?),
+            None => Part::Name(part.to_owned()),
+        });
+    }
+    let mut code = place.clone();
+    code.push(Part::Name("code".to_owned()));
+    if matches!(place.last(), Some(Part::Name(name)) if ["icmp", "notICMP"].contains(&name.as_str())) {
+        return value.pointer(&pointer(&code)).map(|_| code);
+    }
+    // The rule: without a part of it, it would say more than was meant.
+    let rule = place.iter().position(|part| matches!(part, Part::At(_)))?;
+    place.truncate(rule + 1);
+    value.pointer(&pointer(&place)).map(|_| place)
+}
+
+/// Failsafe ports of a protocol that Felix does not take (projectcalico/calico:felix/config/param_types.go, PortListParam).
+fn failsafe_ports(manifest: &Manifest) -> Vec<Place> {
+    let mut places = Vec::new();
+    if manifest.key.kind != "FelixConfiguration" {
+        return places;
+    }
+    for list in ["failsafeInboundHostPorts", "failsafeOutboundHostPorts"] {
+        let entries = manifest.value["spec"][list].as_array().into_iter().flatten();
+        for (index, entry) in entries.enumerate() {
+            let known = |name: &str| ["tcp", "udp"].contains(&name.to_lowercase().as_str());
+            if entry["protocol"].as_str().is_some_and(|name| !known(name)) {
+                places.push(vec![Part::Name("spec".to_owned()), Part::Name(list.to_owned()), Part::At(index)]);
+            }
+        }
+    }
+    places
+}
+
+fn pointer(place: &[Part]) -> String {
+    let parts = place.iter().map(|part| match part {
+        Part::Name(name) => format!("/{name}"),
+        Part::At(index) => format!("/{index}"),
+    });
+    parts.collect()
 }
 
 /// Gives a changed host endpoint the profile that allows what no policy is about.

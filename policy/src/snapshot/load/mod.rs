@@ -15,17 +15,12 @@ use serde_json::Value;
 use self::document::{Document, documents};
 use self::one::is_kept;
 pub use self::one::manifests;
+use super::sources::{CILIUM, STORED};
 use super::{Cluster, Key, Manifest, Objects, Snapshot, Source};
 
 /// Groups whose objects are kept as written.
-pub(super) const KEPT_GROUPS: [&str; 6] = [
-    "admissionregistration.k8s.io",
-    "apiregistration.k8s.io",
-    "cilium.io",
-    "crd.projectcalico.org",
-    "metallb.io",
-    "projectcalico.org",
-];
+pub(super) const KEPT_GROUPS: [&str; 6] =
+    ["admissionregistration.k8s.io", "apiregistration.k8s.io", CILIUM, STORED, "metallb.io", "projectcalico.org"];
 
 /// A snapshot, and what is to be known about how it was read.
 #[derive(Clone, Debug, Default)]

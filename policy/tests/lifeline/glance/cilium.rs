@@ -323,8 +323,16 @@ fn what_is_said_besides_is_said_at_length() {
         &with("untold", &json!({"nodeSelector": {}, "ingress": [{"fromCIDR": ["none"]}]})),
     );
     let names = json!({"nodeSelector": {}, "egress": [{"toFQDNs": [{"matchName": "example.com"}]}]});
-    state.doubts("a name that only DNS knows", &with("new", &names));
-    State::new().with("names", &names).doubts("beside one that is not understood", &allows("new", &any(9999)));
+    state.untold("a name that only DNS knows", &with("new", &names));
+    State::new().with("names", &names).told("beside such a name", &allows("new", &any(9999)));
+    let denies_names = json!({"nodeSelector": {}, "egressDeny": [{"toGroups": [{"aws": {"region": "x"}}]}]});
+    let beside = State::new().with("group", &denies_names);
+    beside.told("beside such a deny", &allows("new", &any(9999)));
+    beside.untold("it goes", &gone("group"));
+    state.doubts("whom it denies", &with("new", &denies_names));
+    let by_name =
+        json!({"nodeSelector": {}, "ingress": [{"fromEndpoints": [{"matchLabels": {"cidr:10.0.0.0/8": ""}}]}]});
+    beside.doubts("who is named elsewhere", &with("new", &by_name));
     let required = State::new().with("required", &json!({"nodeSelector": {}, "ingress": [mode("required")]}));
     required.doubts("another mode of authentication", &allows("new", &mode("disabled")));
     required.told(

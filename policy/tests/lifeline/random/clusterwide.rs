@@ -38,6 +38,10 @@ fn element(random: &mut Random, peers: &str) -> Value {
                 json!([{"key": "reserved:health", "operator": "DoesNotExist"}, {"key": label, "operator": operator}]);
             element[format!("{peers}Endpoints")] = json!([{"matchExpressions": all}]);
         }
+        // Who is in it is not known.
+        6 if random.one_in(3) => {
+            element[format!("{peers}Groups")] = json!([{"aws": {"region": random.of(&["x", "y"])}}]);
+        }
         _ => element[format!("{peers}Entities")] = json!(["all"]),
     }
     if random.one_in(2) {

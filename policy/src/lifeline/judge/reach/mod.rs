@@ -13,12 +13,12 @@ use serde::Serialize;
 use super::compare::free_of_policy;
 use super::ends::{End, Other, PeerKind, Place, Role, ends, ways};
 use super::hosts::{Hosts, hosts};
-use super::probe::has_calico;
 use super::world::{Asker, Assumptions, Way, World};
 use crate::lifeline::model::{Flow, Party, Traffic};
 use crate::net::Cidr;
 use crate::packet::{Cube, Exhausted, Held, IpSet, PacketSet, Place as In};
 use crate::snapshot::Snapshot;
+use crate::snapshot::sources::{CILIUM, STORED};
 
 pub use lines::{Between, Line, MOST_LINES};
 
@@ -53,13 +53,14 @@ pub fn reach(before: &Snapshot, after: &Snapshot, assumptions: &Assumptions) -> 
     let both: BTreeSet<String> = old.intersection(&new).cloned().collect();
     let before = World::new(before, assumptions);
     let after = before.with(after);
+    let (before, after) = (before.clone().beside(&after), after.beside(&before));
     let hosts = hosts(&before, &after);
     let mut comparison = Comparison {
         hosts: &hosts,
         roles: roles(&after.snapshot, &both),
         named: named(&before.snapshot, &after.snapshot),
         states: [Asker::new(&before), Asker::new(&after)],
-        sets: Sets { calico: has_calico(&before.snapshot) || has_calico(&after.snapshot), ..Sets::default() },
+        sets: Sets::default(),
         free: free_of_policy(),
         flows: Flows {
             joined: new.difference(&old).cloned().collect(),
@@ -113,8 +114,6 @@ struct Sets {
     all: Vec<PacketSet>,
     numbers: HashMap<PacketSet, usize>,
     known: HashMap<In, usize>,
-    /// Whether Calico is in one of the states: Felix's defaults hold where Felix is.
-    calico: bool,
 }
 
 impl Sets {
@@ -302,7 +301,7 @@ impl Comparison<'_> {
 
 fn ask(state: &mut Asker<'_>, sets: &mut Sets, way: &Way) -> Result<Answer, Exhausted> {
     let (calico, cilium) = state.ask(way)?;
-    let calico = if sets.calico { sets.held(&calico) } else { sets.number(PacketSet::all()) };
+    let calico = sets.held(&calico);
     let cilium = match cilium {
         Some(held) => sets.held(&held),
         None => sets.number(PacketSet::all()),
@@ -323,9 +322,9 @@ fn roles(snapshot: &Snapshot, both: &BTreeSet<String>) -> BTreeMap<String, BTree
 /// Sets of addresses that have a name: GlobalNetworkSet `spec.nets`, CiliumCIDRGroup `spec.externalCIDRs`.
 fn named(before: &Snapshot, after: &Snapshot) -> Vec<(IpSet, String)> {
     let kinds = [
-        ("crd.projectcalico.org", "GlobalNetworkSet", "/spec/nets"),
+        (STORED, "GlobalNetworkSet", "/spec/nets"),
         ("projectcalico.org", "GlobalNetworkSet", "/spec/nets"),
-        ("cilium.io", "CiliumCIDRGroup", "/spec/externalCIDRs"),
+        (CILIUM, "CiliumCIDRGroup", "/spec/externalCIDRs"),
     ];
     let mut named = Vec::new();
     for state in [after, before] {

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::lab::{Lab, icmp, inward, ip, other, tcp, udp, with_ports};
+use crate::calico::question::{Conntrack, Question};
+use crate::calico::settings::Dataplane;
 use crate::snapshot::{EndpointPort, EndpointSlice, NamedPort, Namespace, Pod};
 
 /// Whether a lab with one ingress rule accepts TCP to port 80 from 10.9.0.7.
@@ -119,6 +121,29 @@ fn protocols_and_ports() {
         assert_eq!(takes(range.clone(), with_ports(132, "10.9.0.7", port, "10.0.0.1", 1)), expected, "{port}");
     }
     assert!(takes(json!({"protocol": 112}), other("10.9.0.7", "10.0.0.1", 112)));
+}
+
+/// UDP-Lite is no kind of UDP to a rule. The kernel verifies the checksum of what arrives as that of UDP, so that the right one is
+/// invalid (torvalds/linux:net/netfilter/nf_conntrack_proto_udp.c udplite_error); Felix 3.31.0 then lets it in only without
+/// its check.
+#[test]
+fn udp_lite_is_a_protocol_of_its_own_and_invalid_where_it_arrives() {
+    let lab = Lab::new().on_eth0();
+    let lite = || with_ports(136, "10.9.0.7", 40_000, "10.0.0.1", 80);
+    let takes = |rule: Value, packet| with_rule(&lab, rule).passes(&inward(), &packet);
+    for protocol in [json!("UDPLite"), json!(136)] {
+        assert!(takes(json!({"protocol": protocol}), lite()), "{protocol}");
+        assert!(!takes(json!({"protocol": protocol}), udp("10.9.0.7", "10.0.0.1", 80)), "{protocol}");
+        assert!(!takes(json!({"notProtocol": protocol}), lite()), "{protocol}");
+    }
+    assert!(!takes(json!({"protocol": "UDP", "destination": {"ports": [80]}}), lite()));
+    assert!(takes(json!({"notProtocol": "UDP"}), lite()));
+    let allowing = with_rule(&lab, json!({"protocol": "UDPLite"}));
+    let arrives = Question { conntrack: Some(Conntrack::Invalid), ..inward() };
+    assert!(!allowing.passes(&arrives, &lite()));
+    let unchecked = allowing.with("FelixConfiguration", "default", json!({"disableConntrackInvalidCheck": true}));
+    assert!(unchecked.passes(&arrives, &lite()));
+    assert!(!unchecked.dataplane(Dataplane::Iptables).passes(&arrives, &udp("10.9.0.7", "10.0.0.1", 80)));
 }
 
 /// projectcalico/calico:felix/serviceindex/serviceindex.go: ports count on the destination's side only, readiness never.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bookkeeping;
+mod limits;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub use apply::{apply, lacking, last_applied, merge};
 pub use bookkeeping::{LAST_APPLIED, is_same_without, strip};
+pub(crate) use limits::excess;
+pub use limits::{MAX_ENTRIES, MAX_RULES};
 
 /// A Kubernetes object whose `spec` is `S`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

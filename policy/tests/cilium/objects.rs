@@ -153,6 +153,44 @@ fn what_is_not_known_is_listed_with_its_path() {
 }
 
 #[test]
+fn what_is_too_large_to_read_is_named_and_decides_nothing() {
+    let entries = |count: u32| {
+        let address = |index: u32| std::net::Ipv4Addr::from(0x0b00_0000 + index);
+        (0..count).map(|index| format!("{}/32", address(index))).collect::<Vec<_>>()
+    };
+    let others = |count: u32| {
+        let values: Vec<String> = (0..count).map(|index| index.to_string()).collect();
+        let values = json!({"matchExpressions": [{"key": "rack", "operator": "NotIn", "values": values}]});
+        json!({"nodeSelector": values, "ingressDeny": [{}]})
+    };
+    let from = |prefixes: &[String]| json!({"nodeSelector": {}, "ingress": [{"fromEntities": ["host"]}, {"fromCIDR": prefixes}]});
+    let deny =
+        |count: usize| json!({"nodeSelector": {}, "ingressDeny": vec![json!({"fromEntities": ["world"]}); count]});
+    let policy = |spec: Value| json!({"metadata": {"name": "p"}, "spec": spec});
+    let several = json!({"metadata": {"name": "p"}, "specs": [deny(1), from(&entries(100_001))]});
+    let group =
+        json!({"kind": "CiliumCIDRGroup", "metadata": {"name": "p"}, "spec": {"externalCIDRs": entries(100_001)}});
+    let rules = "10001 entries, and this engine reads no more than 10000";
+    let list = "100001 entries, and this engine reads no more than 100000";
+    let clusterwide = "CiliumClusterwideNetworkPolicy/p";
+    for (object, unknown) in [
+        (policy(deny(10_001)), format!("{clusterwide}: spec.ingressDeny: {rules}")),
+        (several, format!("{clusterwide}: specs[1].ingress[1].fromCIDR: {list}")),
+        (policy(others(100_001)), format!("{clusterwide}: spec.nodeSelector.matchExpressions[0].values: {list}")),
+        (group, format!("CiliumCIDRGroup/p: spec.externalCIDRs: {list}")),
+    ] {
+        let state = raw().object(object).compile();
+        let found: Vec<String> = state.unknown.iter().map(ToString::to_string).collect();
+        assert_eq!(found, [unknown]);
+        assert!(state.rules.is_empty() && state.refused.is_empty(), "{found:?}");
+    }
+    for spec in [deny(10_000), others(100_000)] {
+        let state = raw().with(spec).compile();
+        assert!(state.unknown.is_empty() && state.rules.len() == 1, "{:?}", state.unknown);
+    }
+}
+
+#[test]
 fn a_trace_names_object_rule_and_reason_as_text_and_as_json() {
     let world = World::new().with(json!({"nodeSelector": {}, "ingress": [
         {"fromEntities": ["host"]},

@@ -315,6 +315,7 @@ fn ports_are_not_what_they_seem() {
     assert!(!named.admits(WORLD, 9090) && !named.admits(PROMETHEUS, 9090));
     let outward = egress(json!({"toPorts": [{"ports": [{"port": "WEB", "protocol": "TCP"}]}]}));
     assert!(outward.emits(PROMETHEUS, 9090) && !outward.emits(METRICS, 9090) && !outward.emits(PROMETHEUS, 9091));
+    assert_eq!(outward.trace(Direction::Egress, PROMETHEUS, udp(9090)).verdict, Verdict::Deny, "a name of TCP");
 }
 
 /// Trap 22: cilium/cilium:pkg/policy/utils/parserules.go, `mergeEndpointSelectors`; rule.go, `mergeL4Filter`.

@@ -9,6 +9,7 @@ use super::decode::{Decoded, EndpointSpec, Metadata, PolicySpec, ProfileSpec, Se
 use super::names;
 use crate::calico::address;
 use crate::calico::selector::{Selector, SelectorError};
+use crate::object::excess;
 
 pub(super) mod rule;
 
@@ -39,8 +40,7 @@ impl Faults {
 
     /// Adds a fault unless a list is short enough for this engine.
     pub(super) fn limit(&mut self, length: usize, most: usize, path: impl Display) {
-        if length > most {
-            let reason = format!("{length} entries, and this engine reads no more than {most}");
+        if let Some(reason) = excess(length, most) {
             self.0.push(Fault { path: path.to_string(), reason, limit: true });
         }
     }

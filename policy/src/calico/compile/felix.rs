@@ -11,6 +11,7 @@ use super::sets::{Content, Sets};
 use crate::calico::address;
 use crate::calico::selector::Selector;
 use crate::calico::state::{Action, Families, Peer, Rule};
+use crate::object::{MAX_ENTRIES, MAX_RULES};
 
 /// Label that every endpoint in a namespace has.
 const NAMESPACE: &str = "projectcalico.org/namespace";
@@ -41,12 +42,6 @@ pub(super) fn policy_selector(faults: &mut Faults, spec: &PolicySpec) -> Option<
     hints(faults, &spec.performance_hints);
     faults.selector(&text, "spec.selector")
 }
-
-/// Most rules of one direction that are read. An object of the API server's greatest size, 3 MiB, has room for more only
-/// if they say next to nothing.
-pub const MAX_RULES: usize = 10_000;
-/// Most entries of a list in a rule or a set, likewise.
-pub const MAX_ENTRIES: usize = 100_000;
 
 /// The rules of one direction.
 pub(super) fn rules(faults: &mut Faults, sets: &mut Sets, written: &[Written], path: &str) -> Vec<Rule> {

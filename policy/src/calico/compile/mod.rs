@@ -21,7 +21,6 @@ use serde::Deserialize;
 
 use self::api::{Fault, Faults};
 use self::decode::{Decoded, SetSpec};
-pub use self::felix::{MAX_ENTRIES, MAX_RULES};
 pub(super) use self::one::Swap;
 use self::owners::Owner;
 pub(super) use self::parts::{Memory, Parts};
@@ -30,6 +29,7 @@ use super::address;
 use super::settings::{self, Dataplane, Provenance, Settings, Sourced};
 use super::state::{Danger, Hazard, Refusal, Stage, State, Unknown};
 use super::version::Version;
+use crate::object::MAX_ENTRIES;
 use crate::snapshot::sources::{CALICO, STORED};
 use crate::snapshot::{Key, Manifest, Snapshot};
 

@@ -1,6 +1,6 @@
 //! The eBPF dataplane (see the sources named in the trace's room): programs on interfaces instead of chains.
 
-use super::chain::{ACCEPTED, Chain, DROPPED, Kind};
+use super::chain::{Chain, DROPPED, Kind};
 use super::hooks::{Flow, Fold, IPIP};
 use crate::calico::endpoint::Interface;
 use crate::calico::question::{ICMPV6_FROM_PODS, Path, Workloads};
@@ -144,12 +144,8 @@ impl<'s> Fold<'_, 's> {
         }
         let failsafe = self.failsafe(endpoint, Side::Ingress, Kind::BeforeTracking);
         let region = chain.tiers(self.builder, Space::EMPTY);
-        let space = &mut self.builder.space;
-        let region = space.without(region, failsafe);
-        let accepted = space.labelled(region, ACCEPTED);
-        let (flow, _) = self.apply(flow, region);
-        let space = &mut self.builder.space;
-        Flow { marked: space.first_match(&[flow.marked, accepted]), ..flow }
+        let region = self.builder.space.without(region, failsafe);
+        self.apply(flow, region).0
     }
 
     /// Addresses of the other nodes.

@@ -79,7 +79,6 @@ impl<'s> Chain<'s> {
     fn whole(&self, builder: &mut Builder<'s>, invalid: Region) -> Region {
         let rest = match self.kind {
             Kind::Local => self.profiles(builder),
-            Kind::Routed if !self.is_present() => Space::everywhere(ACCEPTED),
             Kind::BeforeTracking | Kind::BeforeNat | Kind::Routed => Space::EMPTY,
         };
         let rest = self.tiers(builder, rest);

@@ -13,7 +13,7 @@ use super::selected::Selected;
 use crate::calico::question::Translation;
 use crate::calico::state::{Action, AddressSet, Families, Members, Peer, Policy, Profile, Rule, SetId, Side, State};
 use crate::net::Family;
-use crate::packet::{Cube, IcmpSet, IpSet, Joins, Label, PortSet, ProtocolSet, Region, Space, protocol};
+use crate::packet::{Cube, IcmpSet, IpSet, Joins, Label, PortSet, ProtocolSet, Region, Space};
 
 /// A space in which the rules of one state are put together.
 pub(super) struct Builder<'s> {
@@ -85,7 +85,6 @@ impl Kept {
 /// One way to satisfy a side of a rule.
 struct Choice {
     addresses: IpSet,
-    protocols: ProtocolSet,
     ports: PortSet,
 }
 
@@ -132,7 +131,7 @@ impl Builder<'_> {
         let icmp = rule.not_icmp.map_or_else(|| icmp.clone(), |not| icmp.difference(&kinds(not)));
         let sources = self.choices(&rule.source, rule.families);
         let destinations = self.choices(&rule.destination, rule.families);
-        let any = [Choice { addresses: IpSet::all(), protocols: ProtocolSet::ALL, ports: PortSet::all() }];
+        let any = [Choice { addresses: IpSet::all(), ports: PortSet::all() }];
         let mut packets = |sources: &[Choice], destinations: &[Choice]| {
             let pairs =
                 sources.iter().flat_map(|source| destinations.iter().map(move |destination| (source, destination)));
@@ -141,7 +140,7 @@ impl Builder<'_> {
                     let cube = Cube {
                         source: source.addresses.clone(),
                         destination: destination.addresses.clone(),
-                        protocols: protocols.intersection(source.protocols).intersection(destination.protocols),
+                        protocols,
                         source_ports: source.ports.clone(),
                         destination_ports: destination.ports.clone(),
                         icmp: icmp.clone(),
@@ -184,8 +183,7 @@ impl Builder<'_> {
         if let Some(port) = translation.port
             && !cube.destination_ports.is_all()
         {
-            let with_ports = protocol::WITH_PORTS.into_iter().collect();
-            touched.protocols = touched.protocols.intersection(with_ports);
+            // Whoever asks for ports asks for a protocol that has them.
             let all = cube.destination_ports.contains(port);
             touched.destination_ports = if all { PortSet::all() } else { PortSet::empty() };
         }
@@ -219,14 +217,14 @@ impl Builder<'_> {
         let mut choices = Vec::new();
         if !peer.ports.is_empty() || peer.named.is_empty() {
             let ports = if peer.ports.is_empty() { PortSet::all() } else { ports(&peer.ports) };
-            let (addresses, protocols) = (addresses.clone(), ProtocolSet::ALL);
-            choices.push(Choice { addresses, protocols, ports: ports.difference(&excluded) });
+            choices.push(Choice { addresses: addresses.clone(), ports: ports.difference(&excluded) });
         }
         let members: Vec<_> = peer.named.iter().flat_map(|id| listed(self.state, *id)).copied().collect();
-        for (address, protocol, port) in members {
+        // Members have the protocol of the rule, which every rule with ports has.
+        for (address, _, port) in members {
             let addresses = addresses.intersection(&IpSet::from_iter([address]));
             let ports = PortSet::from(port).difference(&excluded);
-            choices.push(Choice { addresses, protocols: protocol.into(), ports });
+            choices.push(Choice { addresses, ports });
         }
         choices
     }

@@ -11,7 +11,8 @@
 //! - all others may be lost.
 //!
 //! A policy that comes says something where nothing was said, one that goes the other way round, and one that moves, or
-//! selects other endpoints, does one after the other: what is lost in both steps together is lost in one of them.
+//! selects other endpoints, does one after the other, in the order that suits: what is lost in both steps together is lost
+//! in one of them.
 //!
 //! Where policies are asked before connection tracking, answers to what these allow are asked about like first packets, and
 //! what is not lost itself may lose its answers: nothing is said then.
@@ -42,7 +43,7 @@ pub(in crate::calico) struct Steps<'s>(Vec<(Side, Step<'s>)>);
 impl<'s> Steps<'s> {
     pub(in crate::calico) fn of(state: &State, selected: &Selected, swap: &'s Swap) -> Option<Self> {
         let [old, new] = [&swap.old, &swap.new].map(|placed| placed.as_ref().and_then(|placed| placed.policy.as_ref()));
-        let is_normal = |policy: &&Arc<Policy>| policy.class == Class::Normal && !policy.staged;
+        let is_normal = |policy: &&Arc<Policy>| policy.class == Class::Normal;
         if ![old, new].iter().flatten().all(is_normal) || state.has_untracked() {
             return None;
         }
@@ -57,7 +58,7 @@ impl<'s> Steps<'s> {
             }
             if let Some(after) = after {
                 let placed = swap.new.as_ref()?;
-                if !is_decided(state, selected, placed, after, side, old) {
+                if !is_decided(state, selected, placed, after, side) {
                     return None;
                 }
                 steps.push((side, Step::Comes(after)));
@@ -92,7 +93,6 @@ impl<'s> Steps<'s> {
             let passed = [before, after].map(|said| space.labelled(said, PASSED));
             let passed = space.within(passed[0], passed[1]);
             let said = space.first_match(&[before, after]);
-            let said = space.relabel(said, 1);
             let as_good = space.first_match(&[denied, allowed, passed]);
             regions.push(space.without(said, as_good));
         }
@@ -101,22 +101,15 @@ impl<'s> Steps<'s> {
 }
 
 /// Whether what nobody decides in the tier of a policy that comes has the same fate without it, at every endpoint that it
-/// selects. `old` is the policy that it takes the place of.
-fn is_decided(
-    state: &State,
-    selected: &Selected,
-    placed: &Placed,
-    policy: &Policy,
-    side: Side,
-    old: Option<&Arc<Policy>>,
-) -> bool {
+/// selects. One that it takes the place of counts too: it may as well go last.
+fn is_decided(state: &State, selected: &Selected, placed: &Placed, policy: &Policy, side: Side) -> bool {
     let Some(index) = state.tiers.iter().position(|tier| *tier.name == *placed.tier) else { return false };
     if state.tiers[index].passes {
         return true;
     }
     let counts = |other: &Arc<Policy>| {
         let local = matches!(other.class, Class::Normal | Class::Forward);
-        local && !other.staged && other.rules(side).is_some() && old.is_none_or(|old| old.key != other.key)
+        local && !other.staged && other.rules(side).is_some()
     };
     // One endpoint of each group tells of all of them, as long as the selector does not tell these apart.
     selected.covers(&policy.selector)

@@ -74,6 +74,83 @@ fn tunnels_are_of_nodes() {
 }
 
 #[test]
+fn tunnels_have_their_ports_and_families() {
+    let ports = json!({"vxlanPort": 8472, "wireguardListeningPort": 53000});
+    let moved = with_node(bpf().on_eth0().with("FelixConfiguration", "default", ports));
+    for (port, passes) in [(8472, true), (4789, false)] {
+        assert_eq!(moved.passes(&inward(), &udp("10.9.0.7", "10.0.0.1", port)), passes, "{port}");
+        assert_eq!(moved.passes(&outward(), &udp("10.0.0.1", "10.9.0.7", port)), passes, "{port}");
+    }
+    for (source, destination, passes) in
+        [(53000, 53000, true), (51820, 51820, false), (53000, 51820, false), (51820, 53000, false)]
+    {
+        let packet = with_ports(17, "10.9.0.7", source, "10.0.0.1", destination);
+        assert_eq!(moved.passes(&inward(), &packet), passes, "{source} {destination}");
+    }
+    assert!(!moved.passes(&inward(), &with_ports(6, "10.9.0.7", 53000, "10.0.0.1", 53000)), "WireGuard is UDP");
+    let v6 = bpf().on_eth0().cluster(|cluster| {
+        let internal = vec![ip("10.9.0.7"), ip("fd09::7")];
+        cluster.nodes = vec![Node { name: "m".to_owned(), internal, ..Node::default() }];
+    });
+    assert!(v6.passes(&inward(), &other("10.9.0.7", "10.0.0.1", 4)));
+    assert!(!v6.passes(&inward(), &other("fd09::7", "fd00::1", 4)), "IP in IP is of IPv4");
+    assert!(v6.passes(&inward(), &udp("fd09::7", "fd00::1", 4789)));
+}
+
+#[test]
+fn what_is_accepted_without_tracking_may_be_a_tunnel_of_anybody() {
+    let allow = json!({"selector": "has(a)", "doNotTrack": true, "applyOnForward": true, "types": ["Ingress"],
+        "ingress": [{"action": "Allow", "source": {"nets": ["10.9.0.8/32"]}}]});
+    let lab = with_node(bpf().on_eth0().policy("p", allow));
+    assert!(lab.passes(&inward(), &other("10.9.0.8", "10.0.0.1", 4)));
+    assert!(!lab.passes(&inward(), &other("10.9.0.9", "10.0.0.1", 4)));
+}
+
+#[test]
+fn wireguard_of_nodes_passes_where_it_ends_only() {
+    let wireguard = |to: &str| with_ports(17, "10.9.0.7", 51820, to, 51820);
+    let deny = |direction: &str| {
+        json!({"selector": "has(w)", "applyOnForward": true, "types": [direction],
+            direction.to_lowercase(): [{"action": "Deny"}]})
+    };
+    let lab = with_node(bpf().on_all().policy("p", deny("Ingress")));
+    assert!(lab.passes(&inward(), &wireguard("10.0.0.1")) && !lab.passes(&through(), &wireguard("10.50.0.1")));
+    let lab = with_node(bpf().on_all().policy("p", deny("Egress")));
+    let leaving = |to: &str, from: &str| with_ports(17, from, 51820, to, 51820);
+    assert!(lab.passes(&outward(), &leaving("10.9.0.7", "10.0.0.1")));
+    assert!(!lab.passes(&through(), &leaving("10.9.0.7", "10.2.0.5")));
+}
+
+#[test]
+fn pods_meet_no_failsafe_port_no_tunnel_and_no_xdp() {
+    let early = |class: &str| {
+        json!({"selector": "has(w)", class: true, "applyOnForward": true, "types": ["Ingress"],
+            "ingress": [{"action": "Deny"}]})
+    };
+    let lab = with_node(bpf().on_all()).env("DefaultEndpointToHostAction", "ACCEPT");
+    let from_pod = Question::new("n", Path::Ingress(Interface::new("cali0", [])));
+    let packets = [tcp("10.2.0.5", "10.0.0.1", 22), with_ports(17, "10.9.0.7", 51820, "10.0.0.1", 51820)];
+    for packet in &packets {
+        assert!(lab.passes(&from_pod, packet), "{packet:?}");
+        assert!(lab.clone().policy("p", early("doNotTrack")).passes(&from_pod, packet), "{packet:?}");
+        assert!(!lab.clone().policy("p", early("preDNAT")).passes(&from_pod, packet), "{packet:?}");
+    }
+}
+
+#[test]
+fn loopback_is_policed_both_ways_where_it_has_programs() {
+    let lo = || Question::new("n", Path::Local(Interface::new("lo", [ip("127.0.0.1")])));
+    let packet = tcp("127.0.0.1", "127.0.0.1", 9099);
+    for direction in ["Ingress", "Egress"] {
+        let deny = json!({"selector": "has(w)", "types": [direction], direction.to_lowercase(): [{"action": "Deny"}]});
+        let lab = bpf().on_all().policy("p", deny);
+        assert!(lab.passes(&lo(), &packet), "{direction}");
+        let lab = lab.with("FelixConfiguration", "default", json!({"bpfDataIfacePattern": "^(eth|lo)"}));
+        assert!(!lab.passes(&lo(), &packet), "{direction}");
+    }
+}
+
+#[test]
 fn untracked_ingress_is_a_program_of_exactly_one_tier() {
     let deny = |tier: &str| {
         json!({"tier": tier, "selector": "has(a)", "doNotTrack": true, "applyOnForward": true,

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::lab::{Lab, icmp, inward, ip, other, tcp, udp, with_ports};
+use crate::calico::question::{Conntrack, Question};
+use crate::calico::settings::Dataplane;
 use crate::snapshot::{EndpointPort, EndpointSlice, NamedPort, Namespace, Pod};
 
 /// Whether a lab with one ingress rule accepts TCP to port 80 from 10.9.0.7.
@@ -66,6 +68,24 @@ fn trap_23_named_ports() {
     assert_eq!(with_rule(&lab, to(json!(["30000-32767"]))).refused(crate::calico::state::Stage::Api), ["p"]);
 }
 
+/// projectcalico/calico:felix/rules/policy.go: the rest of a side holds for its named ports too.
+#[test]
+fn named_ports_are_held_to_the_prefixes_and_ports_beside_them() {
+    let web = json!([{"name": "web", "protocol": "TCP", "port": 80}, {"name": "web", "protocol": "UDP", "port": 81}]);
+    let spec = json!({"node": "n", "interfaceName": "eth0", "expectedIPs": ["10.0.0.1"], "ports": web});
+    let lab = Lab::new().labelled("HostEndpoint", "h", json!({"a": "1"}), spec);
+    let to = |more: Value| {
+        let mut to = json!({"ports": ["web"]});
+        to.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        json!({"protocol": "TCP", "destination": to})
+    };
+    assert!(allows(&lab, to(json!({"nets": ["10.0.0.0/31"]}))) && !allows(&lab, to(json!({"nets": ["10.0.0.2/32"]}))));
+    assert!(!allows(&lab, to(json!({"notNets": ["10.0.0.0/31"]}))));
+    assert!(allows(&lab, to(json!({"notPorts": [81]}))) && !allows(&lab, to(json!({"notPorts": [80]}))));
+    assert!(!with_rule(&lab, to(json!({}))).arrives(81), "that is the port of another protocol");
+    assert!(!with_rule(&lab, to(json!({}))).passes(&inward(), &udp("10.9.0.7", "10.0.0.1", 80)));
+}
+
 /// projectcalico/calico:felix/rules/policy.go FilterRuleToIPVersion.
 #[test]
 fn trap_24_prefixes_of_one_family_make_the_rule_vanish_for_the_other() {
@@ -76,6 +96,15 @@ fn trap_24_prefixes_of_one_family_make_the_rule_vanish_for_the_other() {
     assert!(!takes_v6(json!({"source": {"notNets": ["10.0.0.0/8"]}})));
     assert!(!takes_v6(json!({"source": {"nets": ["10.0.0.0/8"]}})));
     assert!(!takes_v6(json!({"ipVersion": 4})) && takes_v6(json!({"ipVersion": 6})));
+    // What the API refuses, Felix reads as far as it fits.
+    let mixed = |version: u8| json!({"ipVersion": version, "source": {"nets": ["10.9.0.0/24", "fd09::/64"]}});
+    let stored = Lab::raw().on_eth0();
+    for (version, takes_v4) in [(4, true), (6, false)] {
+        let lab = with_rule(&stored, mixed(version));
+        assert_eq!((lab.arrives(80), lab.passes(&inward(), &v6)), (takes_v4, !takes_v4), "{version}");
+    }
+    let neither = with_rule(&stored, json!({"ipVersion": 4, "source": {"notNets": ["0.0.0.0/0"]}}));
+    assert!(!neither.arrives(80) && !neither.passes(&inward(), &v6));
     // HTTP matches are Calico's proxy's business.
     assert!(allows(&lab, json!({"protocol": "TCP", "http": {"methods": ["GET"]}})));
     // Nobody lets neighbour discovery in.
@@ -101,6 +130,9 @@ fn icmp_types_and_codes() {
     assert!(!takes(not.clone(), echo(0)) && takes(not, echo(1)));
     let exactly = json!({"protocol": "ICMP", "icmp": {"type": 8, "code": 0}});
     assert!(takes(exactly.clone(), echo(0)) && !takes(exactly, echo(1)));
+    let both = json!({"protocol": "ICMP", "icmp": {"type": 8}, "notICMP": {"type": 8, "code": 0}});
+    assert!(takes(both.clone(), echo(1)) && !takes(both.clone(), echo(0)));
+    assert!(!takes(both, icmp("10.9.0.7", "10.0.0.1", 13, 0)), "both count");
     assert!(!takes(json!({"notICMP": {"type": 13}}), tcp("10.9.0.7", "10.0.0.1", 80)));
     assert!(takes(json!({"notICMP": {"type": 13}}), echo(0)));
     // A protocol by number does not fix the family.
@@ -119,6 +151,29 @@ fn protocols_and_ports() {
         assert_eq!(takes(range.clone(), with_ports(132, "10.9.0.7", port, "10.0.0.1", 1)), expected, "{port}");
     }
     assert!(takes(json!({"protocol": 112}), other("10.9.0.7", "10.0.0.1", 112)));
+}
+
+/// UDP-Lite is no kind of UDP to a rule. The kernel verifies the checksum of what arrives as that of UDP, so that the right one is
+/// invalid (torvalds/linux:net/netfilter/nf_conntrack_proto_udp.c udplite_error); Felix 3.31.0 then lets it in only without
+/// its check.
+#[test]
+fn udp_lite_is_a_protocol_of_its_own_and_invalid_where_it_arrives() {
+    let lab = Lab::new().on_eth0();
+    let lite = || with_ports(136, "10.9.0.7", 40_000, "10.0.0.1", 80);
+    let takes = |rule: Value, packet| with_rule(&lab, rule).passes(&inward(), &packet);
+    for protocol in [json!("UDPLite"), json!(136)] {
+        assert!(takes(json!({"protocol": protocol}), lite()), "{protocol}");
+        assert!(!takes(json!({"protocol": protocol}), udp("10.9.0.7", "10.0.0.1", 80)), "{protocol}");
+        assert!(!takes(json!({"notProtocol": protocol}), lite()), "{protocol}");
+    }
+    assert!(!takes(json!({"protocol": "UDP", "destination": {"ports": [80]}}), lite()));
+    assert!(takes(json!({"notProtocol": "UDP"}), lite()));
+    let allowing = with_rule(&lab, json!({"protocol": "UDPLite"}));
+    let arrives = Question { conntrack: Some(Conntrack::Invalid), ..inward() };
+    assert!(!allowing.passes(&arrives, &lite()));
+    let unchecked = allowing.with("FelixConfiguration", "default", json!({"disableConntrackInvalidCheck": true}));
+    assert!(unchecked.passes(&arrives, &lite()));
+    assert!(!unchecked.dataplane(Dataplane::Iptables).passes(&arrives, &udp("10.9.0.7", "10.0.0.1", 80)));
 }
 
 /// projectcalico/calico:felix/serviceindex/serviceindex.go: ports count on the destination's side only, readiness never.

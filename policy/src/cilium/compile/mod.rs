@@ -3,6 +3,7 @@
 
 mod element;
 mod enforcement;
+mod limits;
 mod model;
 mod node_port;
 mod number;
@@ -181,6 +182,10 @@ fn groups(snapshot: &Snapshot) -> Groups {
         for path in &parsed.unknown {
             let path = format!("spec.{path}");
             found.unknown.push(Unknown::of(&manifest.key.to_string(), &path, "no such field is known"));
+        }
+        if let Some(what) = limits::too_many_prefixes(&parsed.object.external_cidrs) {
+            found.unknown.push(Unknown::of(&manifest.key.to_string(), "spec.externalCIDRs", &what));
+            continue;
         }
         let prefixes: Vec<IpNet> =
             parsed.object.external_cidrs.iter().filter_map(|text| number::prefix(text)).collect();

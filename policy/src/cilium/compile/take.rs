@@ -12,7 +12,7 @@ use super::element::Written;
 use super::model::{Element, Peers, Rule, index};
 use super::refusal::{Fault, Refusal, Stage, Unknown};
 use super::settled::is_settled;
-use super::{Context, Options, schema};
+use super::{Context, Options, limits, schema};
 use crate::cilium::api;
 use crate::cilium::selector::{self, Selector};
 use crate::cilium::settings::Settings;
@@ -209,6 +209,9 @@ fn policy(manifest: &Manifest, through_api: bool, context: &mut Context<'_>) -> 
         return Err(Fault::sanitize("", "neither spec nor specs is there"));
     }
     let mut parsed = Parsed { rules: Vec::new(), prefixes: Vec::new(), modes: Vec::new() };
+    if !limits::is_readable(&value, context) {
+        return Ok(parsed);
+    }
     let origin = Origin { key: Arc::new(manifest.key.clone()), source: manifest.source.clone() };
     for (path, rule) in rules_of(spec.as_ref(), specs.as_deref()) {
         let namespaced = !metadata.namespace.is_empty();

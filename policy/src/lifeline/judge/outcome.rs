@@ -44,7 +44,14 @@ impl Outcome {
         assumptions: &Assumptions,
     ) -> Self {
         let Before { world: before, ground, stops: known } = *before;
-        let (before, world) = (&before.clone().beside(&world), world.beside(before));
+        let with_calico;
+        let before = if before.has_calico == world.has_calico {
+            before
+        } else {
+            with_calico = before.clone().beside(&world);
+            &with_calico
+        };
+        let world = world.beside(before);
         let mut doubts = doubt::doubts(Some(before).filter(|_| !alone), &world, changes, assumptions);
         let stops = doubt::stops(&world).difference(known).cloned().collect();
         let lifelines = &detected.lifelines;

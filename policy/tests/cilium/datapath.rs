@@ -54,6 +54,7 @@ fn what_does_not_leave_the_host_is_not_judged() {
         // From an address of a device to loopback goes over lo, which is never among the devices.
         assert_eq!(verdict(&world, &question(direction), SELF, "127.0.0.1", tcp(22)), Verdict::NotJudged);
     }
+    assert_eq!(verdict(&world, &question(Direction::Egress), "fd00::3", "::1", tcp(22)), Verdict::NotJudged);
     let loopback = Question { path: Path::Device(Some("lo")), ..question(Direction::Ingress) };
     assert_eq!(verdict(&world, &loopback, WORLD, SELF, tcp(22)), Verdict::NotJudged);
 }
@@ -105,6 +106,9 @@ fn icmpv6_types_are_let_by_judged_or_dropped() {
         let inside = Question { path: Path::Cilium, ..question(Direction::Ingress) };
         let from_pod = allow.ask(&inside, &packet(Direction::Ingress, "2001:db8::1", icmp(kind)));
         assert_eq!(from_pod.verdict, Verdict::Allow, "type {kind}");
+        let to_pod = Question { path: Path::Cilium, ..question(Direction::Egress) };
+        let to_pod = deny.ask(&to_pod, &packet(Direction::Egress, "2001:db8::1", icmp(kind)));
+        assert_eq!(to_pod.verdict, expected[0], "type {kind}");
     }
 }
 
@@ -118,6 +122,15 @@ fn ports_of_sctp_are_read_only_where_it_is_tracked() {
     assert_eq!(ask(&world), Verdict::Deny);
     assert_eq!(ask(&world.clone().set("enable-sctp", "true")), Verdict::Allow);
     assert_eq!(ask(&world.version(Version::V1_19).set("enable-sctp", "true")), Verdict::Allow);
+    let everything = World::new().with(json!({"nodeSelector": {}, "ingress": [{"fromEntities": ["all"]}]}));
+    assert_eq!(ask(&everything), Verdict::Allow);
+    let older = everything.version(Version::V1_19).change(|cluster| cluster.nodes[2].internal.push(ip("fd00::3")));
+    assert_eq!(ask(&older), Verdict::Deny, "what is not tracked is dropped");
+    for (peer, tracked) in [(WORLD, tcp(22)), (WORLD, udp(22)), (WORLD, icmp(8)), ("2001:db8::1", icmp(128))] {
+        let packet = packet(Direction::Ingress, peer, tracked);
+        assert_eq!(older.ask(&question(Direction::Ingress), &packet).verdict, Verdict::Allow, "{packet:?}");
+    }
+    assert_eq!(ask(&older.set("enable-sctp", "true")), Verdict::Allow);
 }
 
 #[test]

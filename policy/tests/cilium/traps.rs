@@ -245,7 +245,9 @@ fn node_ports_bypass_host_policy_under_kube_proxy_replacement() {
     assert_eq!(world.ask(&question, &knock).verdict, Verdict::Deny);
     let replaced = world.set("kube-proxy-replacement", "true");
     assert_eq!(replaced.ask(&question, &knock).verdict, Verdict::NotJudged);
-    assert_eq!(replaced.ask(&question, &packet(Direction::Ingress, WORLD, tcp(30_081))).verdict, Verdict::Deny);
+    for other in [tcp(30_081), udp(30_080)] {
+        assert_eq!(replaced.ask(&question, &packet(Direction::Ingress, WORLD, other)).verdict, Verdict::Deny);
+    }
 }
 
 /// Trap 17: cilium/cilium:pkg/labelsfilter/filter.go.

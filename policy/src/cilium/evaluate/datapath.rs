@@ -40,11 +40,9 @@ pub(super) fn regions(state: &State, view: &View<'_>, question: &Question<'_>, s
     common(state, question, passed.collect(), space)
 }
 
-/// The same of packets between the addresses of the host, whichever these are, and those of others.
+/// The same of packets between the addresses of the host, whichever these are, and those of others. The host firewall is on, and
+/// the question is about no device by name.
 pub(super) fn with_others(state: &State, view: &View<'_>, question: &Question<'_>, space: &mut Space) -> Regions {
-    if !state.settings.host_firewall.value || !is_policed(state, question) {
-        return Regions { passed: Space::ALL, dropped: Space::EMPTY };
-    }
     common(state, question, translated(state, view, question.direction, &IpSet::all()), space)
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::lab::{Lab, eth0, eth1, icmp, inward, ip, outward, tcp, through, udp};
+use super::lab::{Lab, eth0, eth1, icmp, inward, ip, outward, tcp, through, udp, with_ports};
 use crate::calico::endpoint::Interface;
 use crate::calico::question::{Conntrack, Path, Question, Workloads};
 use crate::calico::settings::Dataplane;
@@ -26,9 +26,17 @@ fn trap_10_where_failsafe_ports_act() {
         "ingress": [{"action": "Deny"}], "egress": [{"action": "Deny"}]});
     let untracked = lab.clone().policy("p", deny);
     assert!(untracked.arrives(22) && !untracked.arrives(80));
-    let answer = super::lab::with_ports(6, "10.9.0.7", 6443, "10.0.0.1", 50_000);
+    let answer = with_ports(6, "10.9.0.7", 6443, "10.0.0.1", 50_000);
     let trace = untracked.traced(&inward(), &answer);
     assert!(trace.steps.iter().any(|step| step.stage == Stage::Failsafe), "{trace}");
+    // There also what comes from such a port of the other direction, whoever began.
+    let allow = json!({"selector": "has(a)", "types": ["Ingress", "Egress"],
+        "ingress": [{"action": "Allow"}], "egress": [{"action": "Allow"}]});
+    let open = untracked.policy("q", allow);
+    for (port, arrives, leaves) in [(6443, true, true), (22, false, true), (80, false, false)] {
+        assert_eq!(open.passes(&inward(), &with_ports(6, "10.9.0.7", port, "10.0.0.1", 50_000)), arrives, "{port}");
+        assert_eq!(open.passes(&outward(), &with_ports(6, "10.0.0.1", port, "10.9.0.7", 50_000)), leaves, "{port}");
+    }
     // Never for what is routed.
     let aof = json!({"selector": "has(a)", "applyOnForward": true, "ingress": [{"action": "Deny"}]});
     assert!(!lab.policy("p", aof).routed(22));

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::lab::{Lab, ip};
+use super::lab::{Lab, eth0, ip, tcp};
 use super::laws::{Dice, cluster, question};
 use crate::calico::engine::Engine;
 use crate::calico::evaluate::Evaluator;
+use crate::calico::question::{Path, Question};
 use crate::calico::state::State;
 use crate::snapshot::{Cluster, Pod, Snapshot};
 
@@ -102,6 +103,24 @@ proptest! {
                 prop_assert_eq!(warm.set(), cold.expect("small"), "{:?}", question);
             }
         }
+    }
+}
+
+/// What is known of one node's chains is nothing to another whose Felix is configured otherwise.
+#[test]
+fn nodes_of_one_policy_have_failsafe_ports_of_their_own() {
+    let mut lab = Lab::new().policy("p", serde_json::json!({"selector": "has(a)", "ingress": [{"action": "Deny"}]}));
+    for node in ["n", "m"] {
+        let endpoint = serde_json::json!({"node": node, "interfaceName": "eth0"});
+        lab = lab.labelled("HostEndpoint", node, serde_json::json!({"a": "1"}), endpoint);
+    }
+    let closed = serde_json::json!({"failsafeInboundHostPorts": []});
+    let lab = lab.with("FelixConfiguration", "node.m", closed);
+    let engine = Engine::new(&lab.snapshot, &lab.assumptions);
+    for (node, passes) in [("n", true), ("m", false), ("n", true)] {
+        let question = Question::new(node, Path::Ingress(eth0()));
+        let answer = engine.evaluate(&question).expect("small");
+        assert_eq!(answer.set().contains(&tcp("10.9.0.7", "10.0.0.1", 22)), passes, "{node}");
     }
 }
 

@@ -1,9 +1,9 @@
 //! What makes a change harmless, proved by judging it.
 //!
 //! Tried in this order, and the first that cuts nothing is given: a deletion left out, where that is all the change is; what
-//! stops an agent taken out of a changed object; rules for exactly what is lost, put into a changed policy; the same as an object of its own; one difference of a changed
-//! object taken back; the profile that allows everything for a changed host endpoint; a change left out. Rules for what is
-//! lost leave closed whatever else the change closes.
+//! stops an agent taken out of a changed object; rules for exactly what is lost, put into a changed policy; the same as an
+//! object of its own; one difference of a changed object taken back; the profile that allows everything for a changed host
+//! endpoint; a change left out. Rules for what is lost leave closed whatever else the change closes.
 
 mod calico;
 mod cilium;

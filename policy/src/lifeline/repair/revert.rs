@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 
 use super::{Base, Found, MOST_TRIES, Step, manifest, mend};
 use crate::lifeline::judge::{Change, ChangeError, Outcome};
-use crate::snapshot::Manifest;
 
 /// Tries each difference of each updated object that the state keeps as written, one at a time.
 pub(super) fn one_difference(
@@ -31,8 +30,8 @@ pub(super) fn one_difference(
     Ok(None)
 }
 
-/// Takes what stops an agent out of a changed object: the code of an ICMP type, or else the rule that it stands in; and of
-/// failsafe ports those that Felix knows none of. What the rest cuts is mended.
+/// Takes what stops an agent out of a changed policy: the code of an ICMP type, or else the rule that it stands in. What the
+/// rest cuts is mended.
 pub(super) fn without_what_stops(
     base: &Base<'_, '_>,
     changes: &[Change],
@@ -48,7 +47,6 @@ pub(super) fn without_what_stops(
         let object = manifest.key.to_string();
         let stops = outcome.stops.iter().filter(|stop| stop.object == object);
         let mut places: Vec<Place> = stops.filter_map(|stop| stopping(&manifest.value, &stop.path)).collect();
-        places.extend(failsafe_ports(manifest));
         // From the last to the first, so that taking one out moves none that is still to come.
         places.sort_unstable();
         places.dedup();
@@ -112,24 +110,6 @@ fn stopping(value: &Value, path: &str) -> Option<Place> {
     let rule = place.iter().position(|part| matches!(part, Part::At(_)))?;
     place.truncate(rule + 1);
     value.pointer(&pointer(&place)).map(|_| place)
-}
-
-/// Failsafe ports of a protocol that Felix does not take (projectcalico/calico:felix/config/param_types.go, PortListParam).
-fn failsafe_ports(manifest: &Manifest) -> Vec<Place> {
-    let mut places = Vec::new();
-    if manifest.key.kind != "FelixConfiguration" {
-        return places;
-    }
-    for list in ["failsafeInboundHostPorts", "failsafeOutboundHostPorts"] {
-        let entries = manifest.value["spec"][list].as_array().into_iter().flatten();
-        for (index, entry) in entries.enumerate() {
-            let known = |name: &str| ["tcp", "udp"].contains(&name.to_lowercase().as_str());
-            if entry["protocol"].as_str().is_some_and(|name| !known(name)) {
-                places.push(vec![Part::Name("spec".to_owned()), Part::Name(list.to_owned()), Part::At(index)]);
-            }
-        }
-    }
-    places
 }
 
 fn pointer(place: &[Part]) -> String {

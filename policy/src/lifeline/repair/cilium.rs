@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::mend::Gap;
 use super::nets::nets;
+use super::pointer;
 use crate::lifeline::judge::{Need, Outcome, PeerKind};
 use crate::lifeline::model::{Ports, Traffic};
 use crate::net::Family;
@@ -82,11 +83,6 @@ fn policy(count: usize, nodes: &Value) -> Manifest {
     });
     let key = Key { group: CILIUM.to_owned(), kind: kind.to_owned(), namespace: String::new(), name };
     Manifest { key, version: "v2".to_owned(), value, source: None }
-}
-
-/// `spec.ingress[0]` as a JSON pointer.
-fn pointer(path: &str) -> String {
-    path.split(['.', '[']).fold(String::new(), |pointer, part| format!("{pointer}/{}", part.trim_end_matches(']')))
 }
 
 /// Takes nodes, pods and prefixes out of an element that denies; the whole element where it is not about an entity that has

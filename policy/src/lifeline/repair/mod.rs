@@ -165,6 +165,11 @@ fn reopened(cut: &Outcome, repaired: &World) -> Vec<String> {
     lines(&all, MOST_LINES)
 }
 
+/// `spec.ingress[0]` as a JSON pointer.
+fn pointer(path: &str) -> String {
+    path.split(['.', '[']).fold(String::new(), |pointer, part| format!("{pointer}/{}", part.trim_end_matches(']')))
+}
+
 /// The manifest of a change that puts one.
 fn manifest(change: &Change) -> Option<&Manifest> {
     match change {

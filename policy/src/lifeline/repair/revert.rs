@@ -3,7 +3,7 @@
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value, json};
 
-use super::{Base, Found, MOST_TRIES, Step, manifest, mend};
+use super::{Base, Found, MOST_TRIES, Step, manifest, mend, pointer};
 use crate::lifeline::judge::{Change, ChangeError, Outcome};
 
 /// Tries each difference of each updated object that the state keeps as written, one at a time.
@@ -46,11 +46,11 @@ pub(super) fn without_what_stops(
         let Change::Put(manifest) = change else { continue };
         let object = manifest.key.to_string();
         let stops = outcome.stops.iter().filter(|stop| stop.object == object);
-        let mut places: Vec<Place> = stops.filter_map(|stop| stopping(&manifest.value, &stop.path)).collect();
+        let mut places: Vec<_> = stops.filter_map(|stop| stopping(&manifest.value, &stop.path)).collect();
         // From the last to the first, so that taking one out moves none that is still to come.
         places.sort_unstable();
         places.dedup();
-        let operations = places.iter().rev().map(|place| json!({"op": "remove", "path": pointer(place)})).collect();
+        let operations = places.iter().rev().map(|(_, pointer)| json!({"op": "remove", "path": pointer})).collect();
         let Ok(Patch(patch)) = serde_json::from_value(Value::Array(operations)) else { continue };
         if !patch.is_empty() && json_patch::patch(&mut manifest.value, &patch).is_ok() {
             steps.push(Step::Patch { object: manifest.key.clone(), patch, manifest: manifest.value.clone() });
@@ -83,41 +83,15 @@ pub(super) fn without_what_stops(
     Ok(Some(Found { steps: all, changes: found.changes }))
 }
 
-/// Where something stands in an object: names, and places in lists.
-type Place = Vec<Part>;
-
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    Name(String),
-    At(usize),
-}
-
-/// What to take out of an object for what stops an agent at a path.
-fn stopping(value: &Value, path: &str) -> Option<Place> {
-    let mut place: Place = Vec::new();
-    for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
-        place.push(match part.strip_suffix(']') {
-            Some(index) => Part::At(index.parse().ok()?),
-            None => Part::Name(part.to_owned()),
-        });
-    }
-    let mut code = place.clone();
-    code.push(Part::Name("code".to_owned()));
-    if matches!(place.last(), Some(Part::Name(name)) if ["icmp", "notICMP"].contains(&name.as_str())) {
-        return value.pointer(&pointer(&code)).map(|_| code);
-    }
-    // The rule: without a part of it, it would say more than was meant.
-    let rule = place.iter().position(|part| matches!(part, Part::At(_)))?;
-    place.truncate(rule + 1);
-    value.pointer(&pointer(&place)).map(|_| place)
-}
-
-fn pointer(place: &[Part]) -> String {
-    let parts = place.iter().map(|part| match part {
-        Part::Name(name) => format!("/{name}"),
-        Part::At(index) => format!("/{index}"),
-    });
-    parts.collect()
+/// What to take out of an object for what stops an agent at a path: the index of the rule that it stands in, and a pointer.
+fn stopping(value: &Value, path: &str) -> Option<(usize, String)> {
+    let (before, after) = path.split_once(']')?;
+    let (_, index) = before.rsplit_once('[')?;
+    let is_icmp = after.ends_with(".icmp") || after.ends_with(".notICMP");
+    // The rule else: without a part of it, it would say more than was meant.
+    let pointer = if is_icmp { pointer(&format!("{path}.code")) } else { pointer(before) };
+    value.pointer(&pointer)?;
+    Some((index.parse().ok()?, pointer))
 }
 
 /// Gives a changed host endpoint the profile that allows what no policy is about.

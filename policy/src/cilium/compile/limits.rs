@@ -19,11 +19,6 @@ pub(super) fn is_readable(object: &Value, context: &mut Context<'_>) -> bool {
     found.is_empty()
 }
 
-/// Why some of a group's prefixes are not read.
-pub(super) fn too_many_prefixes(prefixes: &[String]) -> Option<String> {
-    excess(prefixes.len(), MAX_ENTRIES)
-}
-
 /// Paths of lists in the field of a name that are too long, and why each is not read. Recursion is no deeper than values are,
 /// which readers limit.
 fn too_long(name: &str, value: &Value) -> Vec<(String, String)> {

@@ -183,7 +183,7 @@ fn groups(snapshot: &Snapshot) -> Groups {
             let path = format!("spec.{path}");
             found.unknown.push(Unknown::of(&manifest.key.to_string(), &path, "no such field is known"));
         }
-        if let Some(what) = limits::too_many_prefixes(&parsed.object.external_cidrs) {
+        if let Some(what) = object::excess(parsed.object.external_cidrs.len(), object::MAX_ENTRIES) {
             found.unknown.push(Unknown::of(&manifest.key.to_string(), "spec.externalCIDRs", &what));
             continue;
         }

@@ -30,14 +30,14 @@ pub(crate) struct Open {
 pub(super) type Known = HashMap<usize, Vec<[Arc<Rule>; 2]>>;
 
 impl State {
-    /// Whether rules that are enforced leave anything open.
-    pub(in crate::cilium) fn leaves_open(&self) -> bool {
-        self.settings.host_firewall.value && self.unknown.iter().any(|unknown| unknown.is_open)
+    /// Where rules that are enforced leave something open.
+    pub(crate) fn left_open(&self) -> impl Iterator<Item = &Unknown> {
+        self.unknown.iter().filter(|unknown| self.settings.host_firewall.value && unknown.is_open)
     }
 
     /// All that they leave open.
     pub(in crate::cilium) fn open(&self) -> BTreeSet<Open> {
-        if !self.leaves_open() {
+        if self.left_open().next().is_none() {
             return BTreeSet::new();
         }
         let elements = self.rules.iter().flat_map(|rule| rule.elements.iter().map(|element| (&**rule, element)));

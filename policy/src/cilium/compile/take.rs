@@ -106,8 +106,8 @@ impl Taken {
     /// before stays (cilium/cilium:pkg/policy/rule.go, `mergePortProto`).
     pub(super) fn modes_differ(&self) -> Option<Unknown> {
         let (key, path) = self.modes.values().nth(1)?;
-        let what = "modes of authentication differ; where they meet, the agent keeps the policy that it had".to_owned();
-        Some(Unknown { object: key.to_string(), path: path.clone(), what, is_open: false })
+        let what = "modes of authentication differ; where they meet, the agent keeps the policy that it had";
+        Some(Unknown::of(&key.to_string(), path, what))
     }
 }
 

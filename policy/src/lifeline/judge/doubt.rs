@@ -282,10 +282,8 @@ fn cilium_doubts(before: Option<&World>, after: &World, assumptions: &Assumption
 
 /// What rules of Cilium leave open about their peers, before a change or after it.
 pub(super) fn open(before: &World, after: &World) -> Vec<Doubt> {
-    let enforced = [before, after].map(|world| world.cilium.state()).into_iter();
-    let enforced = enforced.filter(|state| state.settings.host_firewall.value);
-    let unknown = enforced.flat_map(|state| &state.unknown).filter(|unknown| unknown.is_open);
-    let all: BTreeSet<Doubt> = unknown.map(Doubt::from).collect();
+    let left = [before, after].into_iter().flat_map(|world| world.cilium.state().left_open());
+    let all: BTreeSet<Doubt> = left.map(Doubt::from).collect();
     all.into_iter().collect()
 }
 

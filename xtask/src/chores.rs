@@ -20,7 +20,7 @@ pub(crate) fn test(offline: bool, cargo_args: &[&str]) -> Outcome {
 fn built(cargo_args: &[&str]) -> Outcome {
     let no_run = [&["--no-run"], cargo_args].concat();
     thread::scope(|scope| {
-        let parts = scope.spawn(upstream);
+        let parts = scope.spawn(parts);
         let tests = finish(&mut cargo_test(false, &no_run));
         parts.join().unwrap_or_else(|_| Err("building the upstream parts panicked".to_owned())).and(tests)
     })
@@ -40,9 +40,13 @@ fn cargo_test(offline: bool, cargo_args: &[&str]) -> Command {
     tests
 }
 
-/// Builds the upstream parts that are not built yet, before the tests want them: it takes minutes the first time.
+/// Builds the upstream parts that are not built yet: it takes minutes the first time.
 pub(crate) fn upstream() -> Outcome {
     tools::require_system_tools()?;
+    parts()
+}
+
+fn parts() -> Outcome {
     let start = Instant::now();
     let folders = parts::build_all().map_err(|error| error.to_string())?;
     folders.iter().for_each(|folder| eprintln!("xtask: {}", folder.display()));

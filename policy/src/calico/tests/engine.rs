@@ -145,3 +145,26 @@ fn nodes_that_differ_in_name_and_address_alone_are_one_class() {
     let lab = lab.policy("default.b", selecting("kubernetes.io/hostname == 'b'"));
     assert_eq!(classes(&lab), [["a"], ["b"], ["c"]]);
 }
+
+/// What a change brings besides what the policies before it look at, wherever it stands among them.
+#[test]
+fn endpoints_are_told_apart_by_what_a_change_looks_at() {
+    let mut lab = Lab::new();
+    for node in ["a", "b"] {
+        let labels = serde_json::json!({"kubernetes.io/hostname": node});
+        lab = lab.labelled("HostEndpoint", node, labels, serde_json::json!({"node": node, "interfaceName": "eth0"}));
+    }
+    let selecting = |selector: &str| serde_json::json!({"selector": selector, "ingress": [{"action": "Allow"}]});
+    let before = lab.policy("default.all", selecting("all()"));
+    let engine = Engine::new(&before.snapshot, &before.assumptions);
+    assert_eq!(engine.classes(), [["a", "b"]]);
+    let of_b = selecting("kubernetes.io/hostname == 'b'");
+    let mut behind = of_b.clone();
+    behind["tier"] = "behind".into();
+    let in_a_tier_behind_all =
+        before.clone().with("Tier", "behind", serde_json::json!({"order": 2_000_000})).policy("behind.b", behind);
+    let beside_another = before.clone().policy("default.some", selecting("all()")).policy("default.b", of_b);
+    for after in [in_a_tier_behind_all, beside_another] {
+        assert_eq!(engine.with(&after.snapshot).classes(), [["a"], ["b"]]);
+    }
+}

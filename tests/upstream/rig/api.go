@@ -17,8 +17,9 @@ import (
 // atOnce is how many requests are under way together. More only queue in the server.
 const atOnce = 8
 
-// tries is how often a request is sent at most. The server has no time for one while it starts to serve a kind.
-const tries = 200
+// patience is for how long a request is sent again that the server has no time for: while it starts to serve a kind, and
+// while the API server behind it that has the kind is busy.
+const patience = time.Minute
 
 type request struct {
 	Method string          `json:"method"`
@@ -107,14 +108,13 @@ func (api *apiServer) send(requests []request) []reply {
 
 // one sends a request, again and again while the server is not ready for it.
 func (api *apiServer) one(r request) (response reply) {
-	for range tries {
+	for end := time.Now().Add(patience); ; time.Sleep(pause) {
 		response = api.once(r)
-		if response.Status != http.StatusTooManyRequests {
-			break
+		busy := response.Status == http.StatusTooManyRequests || response.Status == http.StatusServiceUnavailable
+		if !busy || time.Now().After(end) {
+			return response
 		}
-		time.Sleep(pause)
 	}
-	return response
 }
 
 func (api *apiServer) once(r request) reply {

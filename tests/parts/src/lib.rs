@@ -207,6 +207,7 @@ fn hash(module: Module) -> Result<String> {
     files.sort();
     let mut hash = Sha256::new();
     hash.update(go::version()?);
+    hash.update(go::COMPILER_FLAGS);
     hash.update(module.linker_flags());
     if module == Module::Crds {
         // How they are copied and derived is part of what they are.

@@ -163,7 +163,7 @@ fn endpoints_are_told_apart_by_what_a_change_looks_at() {
     behind["tier"] = "behind".into();
     let in_a_tier_behind_all =
         before.clone().with("Tier", "behind", serde_json::json!({"order": 2_000_000})).policy("behind.b", behind);
-    let beside_another = before.clone().policy("default.some", selecting("all()")).policy("default.b", of_b);
+    let beside_another = before.policy("default.some", selecting("all()")).policy("default.b", of_b);
     for after in [in_a_tier_behind_all, beside_another] {
         assert_eq!(engine.with(&after.snapshot).classes(), [["a"], ["b"]]);
     }

@@ -1,12 +1,13 @@
 //! Who peers are.
 
 use policy::cilium::identity::Number;
+use policy::cilium::question::Verdict;
 use policy::object::Operator;
 use policy::packet::Direction;
 use policy::snapshot::NamedPort;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cluster::{API, METRICS, NODE, OTHER, SELF, WORLD, World, ip, tcp};
+use crate::cluster::{API, METRICS, NODE, OTHER, PROMETHEUS, SELF, WORLD, World, ip, tcp};
 
 fn identity(world: &World, address: &str) -> String {
     world.compile().view(NODE).identity(ip(address)).to_string()
@@ -129,6 +130,55 @@ fn an_empty_group_selector_is_everyone() {
     for peer in [OTHER, METRICS, WORLD] {
         assert!(world.admits(peer, 22), "{peer}");
     }
+}
+
+/// cilium/cilium:pkg/policy/selectorcache.go, `addSelectorLocked`: of everyone and an empty group selector the one that is
+/// added first, from rules to the host and then from it, gives both its peers, and named ports are looked up for these.
+#[test]
+fn an_empty_group_selector_before_everyone_takes_named_ports_from_pods() {
+    let named = || json!([{"toPorts": [{"ports": [{"port": "WEB"}]}]}]);
+    let group = |more: Value| {
+        let mut element = json!({"fromCIDRSet": [{"cidrGroupSelector": {"matchLabels": {}}}]});
+        element.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        json!([element])
+    };
+    let reaches = |spec: Value| World::new().with(spec).emits(PROMETHEUS, 9090);
+    assert!(reaches(json!({"nodeSelector": {}, "egress": named()})));
+    assert!(!reaches(json!({"nodeSelector": {}, "egress": named(), "ingressDeny": group(json!({}))})));
+    // No filter is made of a list of ports without any.
+    assert!(reaches(json!({"nodeSelector": {}, "egress": named(), "ingressDeny": group(json!({"toPorts": [{}]}))})));
+    // Without default deny the agent adds a rule for everyone after those of the direction.
+    let ports = json!({"toPorts": [{"ports": [{"port": "1"}]}]});
+    let mut egress = json!([{"toCIDRSet": [{"cidrGroupSelector": {}}], "toPorts": ports["toPorts"]}]);
+    egress.as_array_mut().expect("a list").extend(named().as_array().cloned().unwrap_or_default());
+    for (default_deny, reached) in [(true, false), (false, true)] {
+        let spec = json!({"nodeSelector": {}, "enableDefaultDeny": {"ingress": default_deny},
+            "ingress": [{"fromEntities": ["world"]}], "egress": egress});
+        assert_eq!(reaches(spec), reached, "default deny {default_deny}");
+    }
+    let everyone = json!([{"fromEntities": ["all"]}]);
+    assert!(reaches(
+        json!({"nodeSelector": {}, "egress": named(), "ingress": everyone, "ingressDeny": group(json!({}))})
+    ));
+    // The rules of another node are not met here.
+    let elsewhere = json!({"nodeSelector": {"matchLabels": {"rack": "r2"}}, "ingress": group(json!({}))});
+    let world = World::new().with(elsewhere).with(json!({"nodeSelector": {}, "egress": named()}));
+    assert!(world.emits(PROMETHEUS, 9090));
+    let pods = World::new()
+        .with(json!({"nodeSelector": {}, "egress": named(), "ingressDeny": group(json!({}))}))
+        .set("policy-cidr-match-mode", "pods");
+    assert!(pods.emits(PROMETHEUS, 9090), "groups may select pods");
+}
+
+/// The same from the other side: a deny of a named port misses pods after an allow for an empty group selector.
+#[test]
+fn an_empty_group_selector_before_everyone_takes_named_ports_from_denies() {
+    let spec = json!({"nodeSelector": {}, "egress": [{"toCIDRSet": [{"cidrGroupSelector": {}}]}],
+        "egressDeny": [{"toPorts": [{"ports": [{"port": "web", "protocol": "TCP"}]}]}]});
+    let trace = World::new().with(spec).trace(Direction::Egress, PROMETHEUS, tcp(9090));
+    assert_eq!(trace.verdict, Verdict::Allow, "{trace}");
+    let told = "means TCP port named web only of those whom CIDR groups select, after an empty cidrGroupSelector";
+    assert!(trace.to_string().contains(told), "{trace}");
 }
 
 /// cilium/cilium:pkg/policy/types/requirements.go, `matchesEncodedRequirement`: a prefix in two groups has the values of

@@ -270,6 +270,25 @@ fn named_ports_of_everyone_beside_an_empty_group_selector_are_not_understood() {
     assert_eq!(paths(World::new().with(group).with(named("toEndpoints", json!([{}])))), [""; 0]);
 }
 
+/// The same: `fromEntities: [world]` behind a group selector by the label of `world-ipv4` admits no IPv4 address.
+#[test]
+fn a_group_selector_by_labels_of_others_is_not_understood() {
+    let unknown = |selector: Value, except: Value| {
+        let element = json!([{"fromCIDRSet": [{"cidrGroupSelector": selector, "except": except}]}]);
+        let pods = World::new().with(json!({"endpointSelector": {}, "ingress": element}));
+        let hosts = World::new().with(json!({"nodeSelector": {}, "ingress": element}));
+        let paths = [pods, hosts].map(|world| world.compile().unknown.len());
+        assert_eq!(paths[0], paths[1], "rules for pods have the same cache");
+        paths[0] > 0
+    };
+    let world = json!({"matchLabels": {"reserved:world-ipv4": ""}});
+    assert!(unknown(world.clone(), json!([])));
+    assert!(!unknown(world, json!(["192.0.2.0/24"])), "with exceptions the key is another");
+    for key in ["team", "any:team", "cidrgroup:team"] {
+        assert!(!unknown(json!({"matchLabels": {key: "net"}}), json!([])), "{key}");
+    }
+}
+
 /// kubernetes/utils:internal/third_party/forked/golang/net/ip.go, `ParseCIDR`, behind the format of the schema.
 #[test]
 fn the_schema_takes_leading_zeros_in_prefixes() {

@@ -42,34 +42,9 @@ pub fn case(seed: u64, index: u64) -> Value {
         let before: Vec<usize> = (0..policies.len() + 1).filter(|_| dice.chance(60)).collect();
         case["previous"] = before.into_iter().map(|number| policy::object(dice, number)).collect();
     }
-    apart(&mut case, dice.chance(50));
     if dice.chance(10) {
         case["says"] = json!("whatever the API server would have said");
     }
     case["packets"] = packets::packets(dice, &case);
     case
-}
-
-/// Keeps named ports and empty group selectors in cases of their own. Where both are, it depends on an order inside the agent
-/// whose named ports a rule for everyone means.
-fn apart(case: &mut Value, named: bool) {
-    let lists = case.as_object_mut().into_iter().flatten();
-    let mut left: Vec<&mut Value> =
-        lists.filter(|(key, _)| ["policies", "previous"].contains(&key.as_str())).map(|(_, list)| list).collect();
-    while let Some(value) = left.pop() {
-        match value {
-            Value::Array(items) => left.extend(items),
-            Value::Object(members) => {
-                for (key, member) in members {
-                    if named && key == "cidrGroupSelector" && *member == json!({}) {
-                        *member = json!({"matchLabels": {"team": "net"}});
-                    } else if !named && key == "port" && member.as_str().is_some_and(element::is_named) {
-                        *member = json!("80");
-                    }
-                    left.push(member);
-                }
-            }
-            _ => {}
-        }
-    }
 }

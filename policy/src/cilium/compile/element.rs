@@ -172,7 +172,14 @@ impl Written<'_> {
         }
         for rule in self.cidr_set.unwrap_or_default() {
             let selector = cidr_rule(rule, path, covering, settings.version.value)?;
-            context.group_of_everyone |= selector == Selector::Everyone;
+            context.group_of_everyone |= selector == Selector::EveryGroup;
+            let shares = matches!(&selector, Selector::Cidr(cidr) if cidr.may_have_key_of_others());
+            if shares && rule.except.as_ref().is_none_or(Vec::is_empty) {
+                context.shared(
+                    path,
+                    "a cidrGroupSelector by labels that groups do not have changes whom other selectors mean",
+                );
+            }
             selectors.push(selector);
         }
         self.unknown_peers(path, deny, context, &mut selectors)?;
@@ -370,7 +377,7 @@ fn cidr_rule(rule: &CidrRule, path: &str, covering: Covering, version: Version) 
     let requirements = labels.map(selector::groups).unwrap_or_default();
     // An empty selector has the key of the selector of everyone in the agent's cache.
     if requirements.is_empty() && except.is_empty() {
-        return Ok(Selector::Everyone);
+        return Ok(Selector::EveryGroup);
     }
     Ok(Selector::Cidr(covering.groups(requirements, &except)))
 }

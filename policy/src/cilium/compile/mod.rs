@@ -80,6 +80,7 @@ pub struct State {
     ipcache: Arc<Ipcache>,
     node_ports: Arc<Vec<NodePort>>,
     selected: Selected,
+    group_of_everyone: bool,
 }
 
 impl State {
@@ -116,6 +117,14 @@ impl State {
         &self.node_ports
     }
 
+    /// Whether some policy has an empty `cidrGroupSelector`, which shares an entry of the agent's cache with everyone. The
+    /// entry has the peers of whichever comes first: rules for the node, to it and then from it, each in the order of its
+    /// object. Ports by number are for everyone all the same, those by name for the peers of the entry
+    /// (cilium/cilium:pkg/policy/selectorcache.go, `addSelectorLocked`; l4.go, `toMapState`).
+    pub(super) fn has_group_of_everyone(&self) -> bool {
+        self.group_of_everyone
+    }
+
     pub(super) fn ipcache(&self) -> &Arc<Ipcache> {
         &self.ipcache
     }
@@ -126,13 +135,12 @@ impl State {
     }
 }
 
-/// Named ports of everyone, beside an empty `cidrGroupSelector`. The two selectors share a key in the agent's cache, and
-/// whichever comes first decides for both whose ports are looked up
-/// (cilium/cilium:pkg/policy/selectorcache.go, `addSelectorLocked`; l4.go, `toMapState`).
+/// Named ports of everyone, beside an empty `cidrGroupSelector`: see [`State::has_group_of_everyone`]. An agent that has met
+/// policies in another order, or some that are gone, or those of pods, means others.
 fn names_of_everyone(rules: &[Arc<Rule>]) -> Vec<Unknown> {
     let elements = rules.iter().flat_map(|rule| rule.of(Direction::Egress).map(move |element| (rule, element)));
     let named = elements.filter(|(_, element)| {
-        let everyone = matches!(&element.peers, Peers::Some(all) if all.contains(&Selector::Everyone));
+        let everyone = matches!(&element.peers, Peers::Some(all) if all.iter().any(Selector::is_everyone));
         everyone && element.ports.iter().flatten().any(|port| matches!(port.ports, Ports::Named(_)))
     });
     let what = "whose named ports are meant depends on the order in which the agent meets an empty cidrGroupSelector";
@@ -207,17 +215,23 @@ pub(super) struct Context<'c> {
     snapshot: &'c Snapshot,
     key: &'c Key,
     unknown: Vec<Unknown>,
+    /// The same of rules for pods, where it bears on those for hosts.
+    shared: Vec<Unknown>,
     /// Some `cidrGroupSelector` is empty.
     group_of_everyone: bool,
 }
 
 impl<'c> Context<'c> {
     fn new(settings: &'c Settings, snapshot: &'c Snapshot, key: &'c Key) -> Self {
-        Self { settings, snapshot, key, unknown: Vec::new(), group_of_everyone: false }
+        Self { settings, snapshot, key, unknown: Vec::new(), shared: Vec::new(), group_of_everyone: false }
     }
 
     fn unknown(&mut self, path: &str, what: &str) {
         self.unknown.push(Unknown::of(&self.key.to_string(), path, what));
+    }
+
+    fn shared(&mut self, path: &str, what: &str) {
+        self.shared.push(Unknown::of(&self.key.to_string(), path, what));
     }
 
     /// Who else the peers of an element are is not known.

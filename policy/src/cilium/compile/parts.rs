@@ -153,6 +153,7 @@ impl Parts {
             ipcache: Arc::clone(&ipcache),
             node_ports: Arc::clone(&node_ports),
             selected: selected.clone(),
+            group_of_everyone: taken.group_of_everyone,
         };
         let led = node_port::unknown(&state);
         state.unknown.extend(led);
@@ -215,7 +216,8 @@ impl Parts {
     /// The same with rules in the place of others, for the same nodes and of the same prefixes.
     pub(super) fn with_rules(&self, state: &State, rules: Vec<Arc<Rule>>, memory: &mut Memory) -> (Self, State) {
         let selected = Selected::new(&self.members, &rules, Some(&self.selected), &mut memory.selected);
-        let state = State { rules, selected: selected.clone(), ..state.clone() };
+        // Who is read as everyone does not share its entry in the agent's cache.
+        let state = State { rules, selected: selected.clone(), group_of_everyone: false, ..state.clone() };
         (Self { selected, ..self.clone() }, state)
     }
 

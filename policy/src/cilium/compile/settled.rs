@@ -38,7 +38,7 @@ pub(super) fn is_settled(rule: &Rule, settings: &Settings) -> bool {
 fn names_what_it_means(selector: &Selector) -> bool {
     let by_key = |one: &Requirement| one.label.source == ANY && is_prefix(&one.label.key);
     match selector {
-        Selector::Everyone | Selector::Unknown(_) => true,
+        Selector::Everyone | Selector::EveryGroup | Selector::Unknown(_) => true,
         Selector::Cidr(cidr) => !cidr.requirements.iter().any(by_key),
         Selector::Labels(all) => !all.iter().any(|one| one.label.source == CIDR || by_key(one)),
     }
@@ -48,7 +48,7 @@ fn names_what_it_means(selector: &Selector) -> bool {
 fn means_the_named(selectors: &[Selector]) -> bool {
     let selects = |labels: &Labels| {
         selectors.iter().any(|selector| match selector {
-            Selector::Everyone => true,
+            Selector::Everyone | Selector::EveryGroup => true,
             Selector::Labels(all) => all.iter().all(|one| one.matches(labels)),
             Selector::Cidr(_) | Selector::Unknown(_) => false,
         })

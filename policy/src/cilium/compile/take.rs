@@ -116,7 +116,8 @@ impl Part {
     pub(super) fn make(manifest: &Manifest, snapshot: &Snapshot, settings: &Settings, through_api: bool) -> Self {
         let mut context = Context::new(settings, snapshot, &manifest.key);
         let parsed = policy(manifest, through_api, &mut context);
-        let Context { unknown, group_of_everyone, .. } = context;
+        let Context { mut unknown, mut shared, group_of_everyone, .. } = context;
+        unknown.append(&mut shared);
         let settled = parsed.as_ref().map_or(true, |parsed| parsed.rules.iter().all(|rule| is_settled(rule, settings)));
         Self { parsed, unknown, group_of_everyone, settled }
     }

@@ -99,6 +99,11 @@ impl Universe {
         }
     }
 
+    /// Whom prefixes and groups may select at all.
+    pub(super) fn open(&self) -> &Mask {
+        &self.open
+    }
+
     pub(in crate::cilium) fn id(&self) -> u64 {
         self.id
     }
@@ -115,7 +120,7 @@ impl Universe {
     /// The identities that a selector selects, themselves or by way of their aggregate.
     pub(super) fn select(&self, selector: &Selector) -> Mask {
         let mut selected = match selector {
-            Selector::Everyone => self.everyone(),
+            Selector::Everyone | Selector::EveryGroup => self.everyone(),
             Selector::Labels(requirements) => self.all_of(requirements, |requirement| self.satisfying(requirement)),
             Selector::Cidr(cidr) => self.covered(cidr),
             Selector::Unknown(_) => Mask::default(),

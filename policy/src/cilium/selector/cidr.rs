@@ -5,7 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use super::Requirement;
-use crate::cilium::label::{self, CIDR_GROUP, GROUP_NAME, Label};
+use crate::cilium::label::{self, ANY, CIDR_GROUP, GROUP_NAME, Label};
 use crate::object::Operator;
 
 /// Selects identities outside of the cluster by prefix or CIDR group, and nodes and pods where the match mode says so.
@@ -65,6 +65,14 @@ fn exists(label: Label) -> Requirement {
 }
 
 impl CidrSelector {
+    /// Whether it is by labels of groups, and some are such as groups do not have. Without exceptions it can then have the key
+    /// that a selector of endpoints, nodes or an entity has in the agent's cache, where whichever comes first gives both its
+    /// peers (cilium/cilium:pkg/policy/selectorcache.go, `addSelectorLocked`).
+    pub fn may_have_key_of_others(&self) -> bool {
+        let of_group = |one: &Requirement| matches!(one.label.source.as_str(), CIDR_GROUP | ANY);
+        self.encoded && !self.requirements.iter().all(of_group)
+    }
+
     /// Prefixes that it names, exceptions included: each becomes an entry of the ipcache.
     pub fn prefixes(&self) -> impl Iterator<Item = IpNet> {
         self.requirements.iter().filter_map(|requirement| requirement.label.prefix())

@@ -62,6 +62,9 @@ impl fmt::Display for Requirement {
 pub enum Selector {
     /// Everyone: an empty label selector, such as that of the entity `all`.
     Everyone,
+    /// An empty `cidrGroupSelector`: everyone too, as it has the key of [`Everyone`](Self::Everyone) in the agent's cache.
+    /// Whose named ports the two mean, whichever of them a node's agent meets first decides.
+    EveryGroup,
     /// By labels; every requirement must hold.
     Labels(Vec<Requirement>),
     /// By prefix or CIDR group; see [`CidrSelector`].
@@ -74,6 +77,11 @@ impl Selector {
     /// A selector by labels; without requirements it is everyone.
     pub fn of(requirements: Vec<Requirement>) -> Self {
         if requirements.is_empty() { Self::Everyone } else { Self::Labels(requirements) }
+    }
+
+    /// Whether it is everyone on ports by number.
+    pub fn is_everyone(&self) -> bool {
+        matches!(self, Self::Everyone | Self::EveryGroup)
     }
 
     /// The requirements of a label selector, in the order written. Keys without a source get the one given.
@@ -95,6 +103,7 @@ impl fmt::Display for Selector {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Everyone => formatter.write_str("everyone"),
+            Self::EveryGroup => formatter.write_str("everyone (an empty cidrGroupSelector)"),
             Self::Labels(requirements) => list(formatter, requirements),
             Self::Cidr(selector) => selector.fmt(formatter),
             Self::Unknown(what) => formatter.write_str(what),

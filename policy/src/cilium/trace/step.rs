@@ -98,6 +98,9 @@ pub enum Miss {
     Peer(Vec<String>),
     /// None of its ports is that of the packet.
     Port(Vec<String>),
+    /// The port of the packet has one of the names, but only those of whom CIDR groups select are meant, because the agent
+    /// has met an empty `cidrGroupSelector` before a rule for everyone.
+    NamesOfGroups(Vec<String>),
 }
 
 impl Step {
@@ -166,6 +169,11 @@ impl fmt::Display for Step {
                         formatter.write_str("names no port, and so matches nothing")
                     }
                     Answer::Misses(Miss::Port(ports)) => write!(formatter, "is for other ports: {}", ports.join(", ")),
+                    Answer::Misses(Miss::NamesOfGroups(ports)) => write!(
+                        formatter,
+                        "means {} only of those whom CIDR groups select, after an empty cidrGroupSelector",
+                        ports.join(", ")
+                    ),
                 }
             }
             Self::DefaultDeny { object, path, source } => {

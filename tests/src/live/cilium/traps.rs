@@ -86,6 +86,9 @@ const TRAPS: &[(&str, Test)] = &[
     ("a group selector {} is everyone", |it| {
         it.has_peer("CIDRSet", |one| one["cidrGroupSelector"] == serde_json::json!({}))
     }),
+    ("behind a group selector {} everyone's named ports are those of groups", |it| {
+        it.denied_past(|miss| matches!(miss, Miss::NamesOfGroups(_)))
+    }),
     ("a missing group selects nobody", |it| {
         it.denied_past(
             |miss| matches!(miss, Miss::Peer(all) if all.iter().any(|one| one.contains("cidrgroupname/missing"))),

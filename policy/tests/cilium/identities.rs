@@ -181,6 +181,24 @@ fn an_empty_group_selector_before_everyone_takes_named_ports_from_denies() {
     assert!(trace.to_string().contains(told), "{trace}");
 }
 
+/// cilium/cilium:pkg/policy/l4.go, `toMapState`: named ports are looked up for the identities that a selector selects, and an
+/// aggregate, which stands for pods that are not selected themselves, has none.
+#[test]
+fn who_is_selected_by_way_of_an_aggregate_has_no_named_ports() {
+    let others = json!([{"matchExpressions": [
+        {"key": "k8s:app", "operator": "DoesNotExist"}, {"key": "reserved:host", "operator": "DoesNotExist"}]}]);
+    let to = |port: &str| {
+        let ports = json!([{"ports": [{"port": port, "protocol": "TCP"}]}]);
+        World::new().with(json!({"nodeSelector": {}, "egress": [{"toEndpoints": others, "toPorts": ports}]}))
+    };
+    let by_number = to("9090").trace(Direction::Egress, PROMETHEUS, tcp(9090));
+    assert!(by_number.to_string().contains("by way of aggregate-cluster"), "{by_number}");
+    let by_name = to("web").trace(Direction::Egress, PROMETHEUS, tcp(9090));
+    assert_eq!(by_name.verdict, Verdict::Deny, "{by_name}");
+    let told = "means TCP port named web only of those whom it selects by their own labels";
+    assert!(by_name.to_string().contains(told), "{by_name}");
+}
+
 /// cilium/cilium:pkg/policy/types/requirements.go, `matchesEncodedRequirement`: a prefix in two groups has the values of
 /// both.
 #[test]

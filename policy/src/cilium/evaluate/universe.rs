@@ -117,30 +117,36 @@ impl Universe {
         (0..self.len()).collect()
     }
 
-    /// The identities that a selector selects, themselves or by way of their aggregate.
-    pub(super) fn select(&self, selector: &Selector) -> Mask {
-        let mut selected = match selector {
+    /// The identities that a selector selects themselves, and aggregates.
+    fn select(&self, selector: &Selector) -> Mask {
+        match selector {
             Selector::Everyone | Selector::EveryGroup => self.everyone(),
             Selector::Labels(requirements) => self.all_of(requirements, |requirement| self.satisfying(requirement)),
             Selector::Cidr(cidr) => self.covered(cidr),
             Selector::Unknown(_) => Mask::default(),
-        };
-        for (index, members) in self.members.iter().enumerate() {
-            if selected.contains(self.identities.len() + index) {
-                selected.add(members);
-            }
         }
-        selected
     }
 
-    /// The identities that one of some selectors selects, and their addresses.
+    /// The identities that one of some selectors selects themselves, which is whose named ports are meant; and the addresses
+    /// of these and of those that are selected by way of their aggregate.
     pub(super) fn selected(&self, selectors: &[Selector]) -> (Mask, IpSet) {
         let mut selected = Mask::default();
         for selector in selectors {
             selected.add(&self.select(selector));
         }
-        let addresses = self.addresses(&selected);
+        let addresses = self.addresses(&self.with_members(&selected));
         (selected, addresses)
+    }
+
+    /// With those that selected aggregates stand for.
+    fn with_members(&self, selected: &Mask) -> Mask {
+        let mut all = selected.clone();
+        for (index, members) in self.members.iter().enumerate() {
+            if selected.contains(self.identities.len() + index) {
+                all.add(members);
+            }
+        }
+        all
     }
 
     /// The same where they may name prefixes by which nobody here has an identity. Who is selected by a prefix has no ports
@@ -154,7 +160,7 @@ impl Universe {
                 _ => selected.add(&self.select(selector)),
             }
         }
-        let addresses = self.addresses(&selected).union(&of_prefixes);
+        let addresses = self.addresses(&self.with_members(&selected)).union(&of_prefixes);
         (selected, addresses)
     }
 

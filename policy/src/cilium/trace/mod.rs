@@ -166,13 +166,23 @@ impl Peer<'_> {
             return Answer::Matches { peer, aggregate, port: None };
         };
         let by_group = self.names_of_groups && selectors.iter().any(Selector::is_everyone);
-        let named = !by_group || self.is_open(&self.identity.labels);
+        let labels = &self.identity.labels;
+        // Whoever is selected by way of an aggregate has no port of his own in its name.
+        let named = if by_group {
+            self.is_open(labels)
+        } else {
+            selectors.iter().any(|selector| self.selects(selector, labels))
+        };
         match ports.iter().find(|port| self.reaches(port, named)) {
             Some(port) => Answer::Matches { peer, aggregate, port: Some(port.to_string()) },
             None => {
                 let texts = ports.iter().map(ToString::to_string).collect();
                 let has_name = !named && ports.iter().any(|port| self.reaches(port, true));
-                Answer::Misses(if has_name { Miss::NamesOfGroups(texts) } else { Miss::Port(texts) })
+                Answer::Misses(match (has_name, by_group) {
+                    (false, _) => Miss::Port(texts),
+                    (true, true) => Miss::NamesOfGroups(texts),
+                    (true, false) => Miss::NamesOfAggregate(texts),
+                })
             }
         }
     }

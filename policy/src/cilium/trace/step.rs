@@ -101,6 +101,9 @@ pub enum Miss {
     /// The port of the packet has one of the names, but only those of whom CIDR groups select are meant, because the agent
     /// has met an empty `cidrGroupSelector` before a rule for everyone.
     NamesOfGroups(Vec<String>),
+    /// The port of the packet has one of the names, but the peer is selected by way of its aggregate only, which has no named
+    /// ports.
+    NamesOfAggregate(Vec<String>),
 }
 
 impl Step {
@@ -172,6 +175,11 @@ impl fmt::Display for Step {
                     Answer::Misses(Miss::NamesOfGroups(ports)) => write!(
                         formatter,
                         "means {} only of those whom CIDR groups select, after an empty cidrGroupSelector",
+                        ports.join(", ")
+                    ),
+                    Answer::Misses(Miss::NamesOfAggregate(ports)) => write!(
+                        formatter,
+                        "means {} only of those whom it selects by their own labels",
                         ports.join(", ")
                     ),
                 }

@@ -89,6 +89,9 @@ const TRAPS: &[(&str, Test)] = &[
     ("behind a group selector {} everyone's named ports are those of groups", |it| {
         it.denied_past(|miss| matches!(miss, Miss::NamesOfGroups(_)))
     }),
+    ("who is selected through an aggregate has no named ports", |it| {
+        it.denied_past(|miss| matches!(miss, Miss::NamesOfAggregate(_)))
+    }),
     ("a missing group selects nobody", |it| {
         it.denied_past(
             |miss| matches!(miss, Miss::Peer(all) if all.iter().any(|one| one.contains("cidrgroupname/missing"))),

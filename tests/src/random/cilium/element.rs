@@ -64,6 +64,9 @@ const KEYS: &[&str] = &[
 const NAMESPACES: &[&str] = &["default", "kube-system", "monitoring", "other", "c1", "far", "node-1", "node-2"];
 
 pub(super) fn element(dice: &mut Dice, side: Side) -> Value {
+    if !side.from && dice.chance(6) {
+        return by_name(dice);
+    }
     let mut element = Map::new();
     peers(dice, side, &mut element);
     match dice.weighted(&[(30, 0), (50, 1), (14, 2), (3, 3), (3, 4)]) {
@@ -88,6 +91,34 @@ pub(super) fn element(dice: &mut Dice, side: Side) -> Value {
         element.insert("authentication".to_owned(), json!({"mode": "required"}));
     }
     Value::Object(element)
+}
+
+/// Ports that peers call by a name, of peers who seldom get there otherwise: by all that there are, and by what they lack, as
+/// aggregates do.
+fn by_name(dice: &mut Dice) -> Value {
+    let lacks = |dice: &mut Dice| {
+        let key = dice.pick(&["app", "k8s:app", "k8s-app", "k8s:io.kubernetes.pod.namespace"]);
+        let missing = if dice.chance(50) {
+            json!({"key": key, "operator": "DoesNotExist"})
+        } else {
+            json!({"key": key, "operator": "NotIn", "values": [dice.pick(VALUES), dice.pick(NAMESPACES)]})
+        };
+        json!({"matchExpressions": [missing, {"key": "reserved:host", "operator": "DoesNotExist"}]})
+    };
+    let mut element = match dice.number(..5) {
+        0 => json!({}),
+        1 => json!({"toEntities": dice.several(ENTITIES, 1..=2)}),
+        2 => json!({"toCIDRSet": [{"cidrGroupSelector": {}}]}),
+        3 => json!({"toEndpoints": dice.list(1..=1, lacks)}),
+        _ => {
+            let other = selector(dice, KEYS);
+            json!({"toEndpoints": [lacks(dice), other]})
+        }
+    };
+    let ports =
+        dice.list(1..=2, |dice| json!({"port": dice.pick(NAMES), "protocol": dice.pick(&["TCP", "UDP", "ANY"])}));
+    element["toPorts"] = json!([{"ports": ports}]);
+    element
 }
 
 fn peers(dice: &mut Dice, side: Side, element: &mut Map<String, Value>) {

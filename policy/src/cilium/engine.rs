@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::compile::{Memory, Open, Options, Parts, Rule, State};
-use super::evaluate::{BUDGET, Kept, Universe, groups_come_first, lost, regions, with_others};
+use super::evaluate::{BUDGET, Kept, Universe, lost, regions, with_others};
 use super::question::{Layer, Path, Question};
 use super::settings::Enforcement;
 use super::version::Version;
@@ -72,8 +72,6 @@ struct Asked {
     node: String,
     /// Places of the rules.
     rules: Vec<usize>,
-    /// Rules in the other direction have a say in this.
-    groups_first: bool,
     direction: Direction,
     host: bool,
     path: Option<Option<String>>,
@@ -273,7 +271,6 @@ impl Engine {
             peers,
             node: question.node.to_owned(),
             rules: rules.iter().map(|rule| Arc::as_ptr(rule).addr()).collect(),
-            groups_first: groups_come_first(&self.state, question.node),
             direction: question.direction,
             host: question.layer == Layer::Host,
             path: match question.path {

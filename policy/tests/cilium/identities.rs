@@ -177,8 +177,23 @@ fn an_empty_group_selector_before_everyone_takes_named_ports_from_denies() {
         "egressDeny": [{"toPorts": [{"ports": [{"port": "web", "protocol": "TCP"}]}]}]});
     let trace = World::new().with(spec).trace(Direction::Egress, PROMETHEUS, tcp(9090));
     assert_eq!(trace.verdict, Verdict::Allow, "{trace}");
-    let told = "means TCP port named web only of those whom CIDR groups select, after an empty cidrGroupSelector";
-    assert!(trace.to_string().contains(told), "{trace}");
+    assert!(trace.to_string().contains("is for other peers: whoever a CIDR group may select"), "{trace}");
+}
+
+/// cilium/cilium:pkg/policy/l4.go, `selectorCoveredByWildcard`: what a rule for everyone says of a port is not said again for
+/// others, even where it is of a name and everyone has become whom groups may select.
+#[test]
+fn a_named_port_of_everyone_covers_that_of_others() {
+    let web = json!([{"ports": [{"port": "web"}]}]);
+    let pods = json!({"toEndpoints": [{}], "toPorts": web});
+    let groups = json!({"toCIDRSet": [{"cidrGroupSelector": {}}], "toPorts": web});
+    let reaches = |spec: Value| World::new().with(spec).emits(PROMETHEUS, 9090);
+    assert!(reaches(json!({"nodeSelector": {}, "egress": [pods]})));
+    assert!(!reaches(json!({"nodeSelector": {}, "egress": [pods, groups]})));
+    let numbers = json!({"toEntities": ["all"], "toPorts": [{"ports": [{"port": "9090"}]}]});
+    let denies = |list: Value| json!({"nodeSelector": {}, "egress": [groups, numbers], "egressDeny": list});
+    assert!(!reaches(denies(json!([pods]))));
+    assert!(reaches(denies(json!([pods, {"toPorts": web}]))));
 }
 
 /// cilium/cilium:pkg/policy/l4.go, `toMapState`: named ports are looked up for the identities that a selector selects, and an

@@ -5,6 +5,7 @@ mod element;
 mod enforcement;
 mod limits;
 mod model;
+mod names;
 mod node_port;
 mod number;
 mod open;
@@ -117,12 +118,9 @@ impl State {
         &self.node_ports
     }
 
-    /// Whether some policy has an empty `cidrGroupSelector`, which shares an entry of the agent's cache with everyone. The
-    /// entry has the peers of whichever comes first: rules for the node, to it and then from it, each in the order of its
-    /// object. Ports by number are for everyone all the same, those by name for the peers of the entry
-    /// (cilium/cilium:pkg/policy/selectorcache.go, `addSelectorLocked`; l4.go, `toMapState`).
-    pub(super) fn has_group_of_everyone(&self) -> bool {
-        self.group_of_everyone
+    /// Rules for one node as its agent has them once it has met them all.
+    pub(super) fn as_met(&self, rules: Vec<Arc<Rule>>) -> Vec<Arc<Rule>> {
+        names::as_met(rules, self.group_of_everyone, &self.settings)
     }
 
     pub(super) fn ipcache(&self) -> &Arc<Ipcache> {
@@ -135,8 +133,8 @@ impl State {
     }
 }
 
-/// Named ports of everyone, beside an empty `cidrGroupSelector`: see [`State::has_group_of_everyone`]. An agent that has met
-/// policies in another order, or some that are gone, or those of pods, means others.
+/// Named ports of everyone, beside an empty `cidrGroupSelector`: see [`names`]. An agent that has met policies in another
+/// order, or some that are gone, or those of pods, means others.
 fn names_of_everyone(rules: &[Arc<Rule>]) -> Vec<Unknown> {
     let elements = rules.iter().flat_map(|rule| rule.of(Direction::Egress).map(move |element| (rule, element)));
     let named = elements.filter(|(_, element)| {

@@ -13,7 +13,7 @@ use super::refusal::{Refusal, Unknown};
 use super::selected::{self, Selected};
 use super::settled::are_settled;
 use super::swap::Swap;
-use super::{Options, Rule, State, groups, names_of_everyone, settings_unknown, take};
+use super::{Options, Rule, State, groups, names, names_of_everyone, settings_unknown, take};
 use crate::cilium::identity::{Group, Ipcache, Members};
 use crate::cilium::settings::{SettingError, Settings};
 use crate::snapshot::sources::CILIUM;
@@ -126,8 +126,9 @@ impl Parts {
             Some(before) => Arc::clone(&before.node_ports),
             None => Arc::new(node_port::read(cluster)),
         };
+        let as_met = |own| names::as_met(own, taken.group_of_everyone, &settings);
         let selected =
-            Selected::new(&members, &taken.rules, before.map(|before| &before.selected), &mut memory.selected);
+            Selected::new(&members, &taken.rules, as_met, before.map(|before| &before.selected), &mut memory.selected);
         let mut unknown: Vec<Unknown> =
             members.unknown.iter().map(|what| Unknown::of("CiliumNode", "", what)).collect();
         unknown.extend(settings_unknown(&settings));
@@ -215,8 +216,8 @@ impl Parts {
 
     /// The same with rules in the place of others, for the same nodes and of the same prefixes.
     pub(super) fn with_rules(&self, state: &State, rules: Vec<Arc<Rule>>, memory: &mut Memory) -> (Self, State) {
-        let selected = Selected::new(&self.members, &rules, Some(&self.selected), &mut memory.selected);
-        // Who is read as everyone does not share its entry in the agent's cache.
+        // Who is read as everyone shares no entry with everyone in the agent's cache.
+        let selected = Selected::new(&self.members, &rules, |own| own, Some(&self.selected), &mut memory.selected);
         let state = State { rules, selected: selected.clone(), group_of_everyone: false, ..state.clone() };
         (Self { selected, ..self.clone() }, state)
     }

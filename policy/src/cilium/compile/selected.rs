@@ -103,7 +103,14 @@ impl Wanted {
 }
 
 impl Selected {
-    pub(super) fn new(members: &Arc<Members>, rules: &[Arc<Rule>], before: Option<&Self>, known: &mut Known) -> Self {
+    /// `as_met` makes of the rules of a node what its agent makes of them.
+    pub(super) fn new(
+        members: &Arc<Members>,
+        rules: &[Arc<Rule>],
+        as_met: impl Fn(Vec<Arc<Rule>>) -> Vec<Arc<Rule>>,
+        before: Option<&Self>,
+        known: &mut Known,
+    ) -> Self {
         let wanted = Wanted::of(rules);
         let before = before.filter(|before| Arc::ptr_eq(&before.members, members));
         let (wanted, groups) = match before.filter(|before| *before.wanted == wanted) {
@@ -131,10 +138,10 @@ impl Selected {
                     let found = || (Arc::clone(rule), selects());
                     known.matches.entry((Arc::as_ptr(rule).addr(), *group)).or_insert_with(found).1
                 };
-                let own: Vec<&Arc<Rule>> = rules.iter().filter(&mut selects).collect();
+                let own = as_met(rules.iter().filter(&mut selects).cloned().collect());
                 let rules = [Direction::Ingress, Direction::Egress].map(|direction| {
                     let of = own.iter().filter(|rule| rule.of(direction).next().is_some());
-                    of.map(|rule| Arc::clone(rule)).collect()
+                    of.cloned().collect()
                 });
                 Group { node: name.clone(), rules }
             });

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use super::compile::{Element, Enforced, Peers, Port, Ports, Rule, State};
 use super::identity::{Identity, NamedPorts, View};
 use super::question::{Layer, Question};
-use super::selector::Selector;
 
 use crate::packet::{
     Cube, Direction, Exhausted, IcmpSet, IpSet, Joins, PacketSet, PortSet, ProtocolSet, Region, Space, protocol,
@@ -73,9 +72,8 @@ pub(super) struct Kept {
     joins: Joins,
 }
 
-/// How rules are read: in which direction, in which universe, whether ports of SCTP are not, and whether an empty group
-/// selector came first.
-type Reading = (Direction, u64, bool, bool);
+/// How rules are read: in which direction, in which universe, and whether ports of SCTP are not.
+type Reading = (Direction, u64, bool);
 
 /// What rules say about packets.
 #[derive(Clone, Copy)]
@@ -190,35 +188,10 @@ fn judge(state: &State, universe: &Universe, question: &Question<'_>, space: &mu
     if !enforced {
         return Judgement { allowed: Space::ALL, conditional: Space::EMPTY };
     }
-    let groups_first = groups_come_first(state, question.node);
-    let place = Place { groups_first, ..Place::of(state, universe, direction, question.layer) };
+    let place = Place::of(state, universe, direction, question.layer);
     let Said { allowed, conditional, denied } = place.all(state.rules_of(question.node, direction), space, kept);
     let allowed = if default_deny { space.or_else(allowed, conditional) } else { Space::ALL };
     Judgement { allowed: space.without(allowed, denied), conditional: space.without(conditional, denied) }
-}
-
-/// Whether the agent of a node meets an empty group selector before everyone: see [`State::has_group_of_everyone`].
-pub(super) fn groups_come_first(state: &State, node: &str) -> bool {
-    if !state.has_group_of_everyone() {
-        return false;
-    }
-    for direction in [Direction::Ingress, Direction::Egress] {
-        let rules = state.rules_of(node, direction);
-        let elements = rules.iter().flat_map(|rule| rule.of(direction));
-        // A list of ports without any leaves nothing to look peers up for.
-        let looked_up = elements.filter(|element| element.ports.as_ref().is_none_or(|ports| !ports.is_empty()));
-        for element in looked_up {
-            let Peers::Some(selectors) = &element.peers else { continue };
-            if selectors.iter().any(Selector::is_everyone) {
-                return !selectors.contains(&Selector::Everyone);
-            }
-        }
-        // Where nothing is denied by default the agent adds a rule for everyone after the others.
-        if !rules.is_empty() && !state.enforcement(node, direction).default_deny {
-            return false;
-        }
-    }
-    false
 }
 
 struct Place<'p> {
@@ -228,8 +201,6 @@ struct Place<'p> {
     without_sctp: bool,
     /// Whether rules may name prefixes that nobody in the universe has an identity by.
     new_prefixes: bool,
-    /// Whether named ports of everyone are those of whom groups may select.
-    groups_first: bool,
 }
 
 impl<'p> Place<'p> {
@@ -241,12 +212,11 @@ impl<'p> Place<'p> {
             // The datapath reads no ports of a protocol that it does not track.
             without_sctp: layer == Layer::Host && !state.settings.sctp.value,
             new_prefixes: false,
-            groups_first: false,
         }
     }
 
     fn reading(&self) -> Reading {
-        (self.direction, self.universe.id(), self.without_sctp, self.groups_first)
+        (self.direction, self.universe.id(), self.without_sctp)
     }
 
     fn all(&self, rules: &[Arc<Rule>], space: &mut Space, kept: &mut Kept) -> Said {
@@ -303,14 +273,12 @@ impl<'p> Place<'p> {
     /// The packets that an element matches, as cubes.
     fn cubes(&self, element: &Element) -> Vec<Cube> {
         let Peers::Some(selectors) = &element.peers else { return Vec::new() };
-        let (peers, addresses) =
+        let (named, addresses) =
             if self.new_prefixes { self.universe.meant(selectors) } else { self.universe.selected(selectors) };
         let Some(ports) = &element.ports else {
             return vec![self.with(Cube::any(), addresses)];
         };
-        let by_name = self.groups_first && selectors.iter().any(Selector::is_everyone);
-        let named = if by_name { self.universe.open() } else { &peers };
-        ports.iter().flat_map(|port| self.port(port, named, &addresses)).collect()
+        ports.iter().flat_map(|port| self.port(port, &named, &addresses)).collect()
     }
 
     fn with(&self, cube: Cube, peers: IpSet) -> Cube {

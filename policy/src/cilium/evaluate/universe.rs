@@ -99,11 +99,6 @@ impl Universe {
         }
     }
 
-    /// Whom prefixes and groups may select at all.
-    pub(super) fn open(&self) -> &Mask {
-        &self.open
-    }
-
     pub(in crate::cilium) fn id(&self) -> u64 {
         self.id
     }

@@ -89,6 +89,9 @@ impl Requirement {
 
 impl fmt::Display for CidrSelector {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::list(formatter, &self.requirements)
+        match self.requirements.as_slice() {
+            [] => formatter.write_str("whoever a CIDR group may select"),
+            some => super::list(formatter, some),
+        }
     }
 }

@@ -52,13 +52,14 @@ fn policy(state: &State, view: &View<'_>, question: &Question<'_>, packet: &Pack
         return allowed(steps);
     }
     let subject = view.subject();
-    let own: Vec<&Rule> = state
+    let own = state
         .rules
         .iter()
-        .map(AsRef::as_ref)
         .filter(|rule| subject.is_some_and(|labels| rule.subject.iter().all(|one| holds(one, labels))))
+        .cloned()
         .collect();
-    let rules: Vec<&Rule> = own.iter().copied().filter(|rule| rule.of(direction).next().is_some()).collect();
+    let met = state.as_met(own);
+    let rules: Vec<&Rule> = met.iter().map(AsRef::as_ref).filter(|rule| rule.of(direction).next().is_some()).collect();
     let always = settings.enforcement.value == Enforcement::Always;
     if rules.is_empty() && !always {
         steps.push(not_enforced("no rule selects the node in this direction".to_owned()));
@@ -74,7 +75,6 @@ fn policy(state: &State, view: &View<'_>, question: &Question<'_>, packet: &Pack
         ipv6: settings.ipv6.value,
         view,
         direction,
-        names_of_groups: state.has_group_of_everyone() && first_is_group(&own, always),
         protocol: packet.protocol(),
         port: port(packet, question.layer == Layer::Host && !settings.sctp.value),
     };
@@ -105,23 +105,6 @@ fn policy(state: &State, view: &View<'_>, question: &Question<'_>, packet: &Pack
     allowed(steps)
 }
 
-/// Whether the agent meets an empty group selector in these rules before everyone: see [`State::has_group_of_everyone`].
-fn first_is_group(rules: &[&Rule], always: bool) -> bool {
-    let met = |direction| {
-        let elements = || rules.iter().flat_map(|rule| rule.of(direction));
-        let with_ports = elements().filter(|element| element.ports.as_ref().is_none_or(|ports| !ports.is_empty()));
-        let mut firsts = with_ports.filter_map(|element| match &element.peers {
-            Peers::Some(all) if all.contains(&Selector::Everyone) => Some(false),
-            Peers::Some(all) if all.contains(&Selector::EveryGroup) => Some(true),
-            _ => None,
-        });
-        let denies = always || rules.iter().any(|rule| rule.default_deny[index(direction)]);
-        // Where they do not deny by default, a rule for everyone comes after them.
-        firsts.next().or_else(|| (!denies && elements().next().is_some()).then_some(false))
-    };
-    met(Direction::Ingress).or_else(|| met(Direction::Egress)).unwrap_or(false)
-}
-
 fn not_enforced(why: String) -> Step {
     Step::NotEnforced { why }
 }
@@ -146,8 +129,6 @@ struct Peer<'p> {
     ipv6: bool,
     view: &'p View<'p>,
     direction: Direction,
-    /// Whether an empty group selector came before everyone, so that the two mean named ports of its peers.
-    names_of_groups: bool,
     protocol: u8,
     port: Option<u16>,
 }
@@ -165,24 +146,14 @@ impl Peer<'_> {
         let Some(ports) = &element.ports else {
             return Answer::Matches { peer, aggregate, port: None };
         };
-        let by_group = self.names_of_groups && selectors.iter().any(Selector::is_everyone);
-        let labels = &self.identity.labels;
         // Whoever is selected by way of an aggregate has no port of his own in its name.
-        let named = if by_group {
-            self.is_open(labels)
-        } else {
-            selectors.iter().any(|selector| self.selects(selector, labels))
-        };
+        let named = selectors.iter().any(|selector| self.selects(selector, &self.identity.labels));
         match ports.iter().find(|port| self.reaches(port, named)) {
             Some(port) => Answer::Matches { peer, aggregate, port: Some(port.to_string()) },
             None => {
                 let texts = ports.iter().map(ToString::to_string).collect();
                 let has_name = !named && ports.iter().any(|port| self.reaches(port, true));
-                Answer::Misses(match (has_name, by_group) {
-                    (false, _) => Miss::Port(texts),
-                    (true, true) => Miss::NamesOfGroups(texts),
-                    (true, false) => Miss::NamesOfAggregate(texts),
-                })
+                Answer::Misses(if has_name { Miss::NamesOfAggregate(texts) } else { Miss::Port(texts) })
             }
         }
     }
@@ -206,23 +177,18 @@ impl Peer<'_> {
     }
 
     fn covers(&self, selector: &CidrSelector, labels: &Labels) -> bool {
-        self.is_open(labels)
-            && selector.requirements.iter().all(|requirement| {
-                if selector.encoded {
-                    encoded(requirement, labels)
-                } else {
-                    (self.by_pods && self.is_everything(requirement, labels)) || holds(requirement, labels)
-                }
-            })
-    }
-
-    /// Whether prefixes and groups may select whoever has these labels.
-    fn is_open(&self, labels: &Labels) -> bool {
-        match (labels.is_world(), labels.is_node()) {
+        let open = match (labels.is_world(), labels.is_node()) {
             (true, _) => true,
             (false, true) => self.by_nodes,
             (false, false) => self.by_pods,
-        }
+        };
+        open && selector.requirements.iter().all(|requirement| {
+            if selector.encoded {
+                encoded(requirement, labels)
+            } else {
+                (self.by_pods && self.is_everything(requirement, labels)) || holds(requirement, labels)
+            }
+        })
     }
 
     /// In the mode where prefixes match pods, one of length 0 matches whoever has a prefix of its family.

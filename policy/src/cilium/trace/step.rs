@@ -98,9 +98,6 @@ pub enum Miss {
     Peer(Vec<String>),
     /// None of its ports is that of the packet.
     Port(Vec<String>),
-    /// The port of the packet has one of the names, but only those of whom CIDR groups select are meant, because the agent
-    /// has met an empty `cidrGroupSelector` before a rule for everyone.
-    NamesOfGroups(Vec<String>),
     /// The port of the packet has one of the names, but the peer is selected by way of its aggregate only, which has no named
     /// ports.
     NamesOfAggregate(Vec<String>),
@@ -172,11 +169,6 @@ impl fmt::Display for Step {
                         formatter.write_str("names no port, and so matches nothing")
                     }
                     Answer::Misses(Miss::Port(ports)) => write!(formatter, "is for other ports: {}", ports.join(", ")),
-                    Answer::Misses(Miss::NamesOfGroups(ports)) => write!(
-                        formatter,
-                        "means {} only of those whom CIDR groups select, after an empty cidrGroupSelector",
-                        ports.join(", ")
-                    ),
                     Answer::Misses(Miss::NamesOfAggregate(ports)) => write!(
                         formatter,
                         "means {} only of those whom it selects by their own labels",

@@ -35,7 +35,6 @@ use serde_json::Value;
 
 use super::api::CiliumCidrGroupSpec;
 use super::identity::{Ipcache, View};
-use super::selector::Selector;
 use super::settings::{SettingError, Settings};
 use super::version::Version;
 use crate::object;
@@ -131,18 +130,6 @@ impl State {
     pub fn view(&self, node: &str) -> View<'_> {
         self.ipcache.view(node)
     }
-}
-
-/// Named ports of everyone, beside an empty `cidrGroupSelector`: see [`names`]. An agent that has met policies in another
-/// order, or some that are gone, or those of pods, means others.
-fn names_of_everyone(rules: &[Arc<Rule>]) -> Vec<Unknown> {
-    let elements = rules.iter().flat_map(|rule| rule.of(Direction::Egress).map(move |element| (rule, element)));
-    let named = elements.filter(|(_, element)| {
-        let everyone = matches!(&element.peers, Peers::Some(all) if all.iter().any(Selector::is_everyone));
-        everyone && element.ports.iter().flatten().any(|port| matches!(port.ports, Ports::Named(_)))
-    });
-    let what = "whose named ports are meant depends on the order in which the agent meets an empty cidrGroupSelector";
-    named.map(|(rule, element)| Unknown::of(&rule.key.to_string(), &element.path, what)).collect()
 }
 
 impl Unknown {

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Unknown;
 use super::model::{Condition, Element, Peers, Port, Ports, Rule, index};
 use crate::cilium::selector::{CidrSelector, Selector};
 use crate::cilium::settings::{Enforcement, Settings};
@@ -26,6 +27,16 @@ pub(super) fn as_met(rules: Vec<Arc<Rule>>, group_of_everyone: bool, settings: &
         if elements == rule.elements { rule } else { Arc::new(Rule { elements, ..Rule::clone(&rule) }) }
     };
     rules.into_iter().map(told).collect()
+}
+
+/// Where rules mean named ports of everyone. An agent that has met policies in another order, or some that are gone, or those
+/// of pods, means others.
+pub(super) fn unknown(rules: &[Arc<Rule>]) -> Vec<Unknown> {
+    let elements = rules.iter().flat_map(|rule| rule.of(Direction::Egress).map(move |element| (rule, element)));
+    let named =
+        elements.filter(|(_, element)| everyone(element).is_some() && element.ports.iter().flatten().any(is_named));
+    let what = "whose named ports are meant depends on the order in which the agent meets an empty cidrGroupSelector";
+    named.map(|(rule, element)| Unknown::of(&rule.key.to_string(), &element.path, what)).collect()
 }
 
 /// Whether the agent meets an empty group selector before everyone.

@@ -13,7 +13,7 @@ use super::refusal::{Refusal, Unknown};
 use super::selected::{self, Selected};
 use super::settled::are_settled;
 use super::swap::Swap;
-use super::{Options, Rule, State, groups, names, names_of_everyone, settings_unknown, take};
+use super::{Options, Rule, State, groups, names, settings_unknown, take};
 use crate::cilium::identity::{Group, Ipcache, Members};
 use crate::cilium::settings::{SettingError, Settings};
 use crate::snapshot::sources::CILIUM;
@@ -161,7 +161,7 @@ impl Parts {
         let ambiguous = state.ambiguous_names(&state.rules);
         state.unknown.extend(ambiguous);
         if taken.group_of_everyone {
-            let named = names_of_everyone(&state.rules);
+            let named = names::unknown(&state.rules);
             state.unknown.extend(named);
         }
         let snapshot = snapshot.clone();

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::model::{Rule, index};
 use super::parts::Parts;
 use super::take::Part;
-use super::{State, names_of_everyone};
+use super::{State, names};
 use crate::packet::Direction;
 
 /// Rules for hosts of an object in the place of others. Either may be none.
@@ -42,7 +42,7 @@ impl Swap {
             || is_told(state, old, new)
                 && new.is_none_or(|new| new.is_plain_after(old))
                 && state.ambiguous_names(&swap.new).is_empty()
-                && names_of_everyone(&swap.new).is_empty();
+                && names::unknown(&swap.new).is_empty();
         known.then_some(swap)
     }
 

@@ -14,8 +14,8 @@ use tests::ports;
 type Test = Result<(), Box<dyn std::error::Error>>;
 
 const NAMESPACE: &str = "lifeline-system";
-/// Ten times what the API server takes to notice a new policy or binding on a busy machine.
-/// The API server takes back a kind of its own over a minute now and then, where other tests leave it little time.
+/// On a busy machine the API server takes some seconds to notice a new policy or binding, and now and then over a minute to
+/// take a kind back.
 const PATIENCE: Duration = Duration::from_secs(240);
 const CALICO: [&str; 2] = ["projectcalico.org/v3", "crd.projectcalico.org/v1"];
 

@@ -33,8 +33,7 @@ pub(super) fn as_met(rules: Vec<Arc<Rule>>, group_of_everyone: bool, settings: &
 /// of pods, means others.
 pub(super) fn unknown(rules: &[Arc<Rule>]) -> Vec<Unknown> {
     let elements = rules.iter().flat_map(|rule| rule.of(Direction::Egress).map(move |element| (rule, element)));
-    let named =
-        elements.filter(|(_, element)| everyone(element).is_some() && element.ports.iter().flatten().any(is_named));
+    let named = elements.filter(|(_, element)| everyone(element).is_some() && by_name(element).next().is_some());
     let what = "whose named ports are meant depends on the order in which the agent meets an empty cidrGroupSelector";
     named.map(|(rule, element)| Unknown::of(&rule.key.to_string(), &element.path, what)).collect()
 }
@@ -73,13 +72,19 @@ struct Says {
     condition: Option<Condition>,
 }
 
+impl Says {
+    fn of(element: &Element) -> Self {
+        Self { deny: element.deny, condition: element.condition }
+    }
+}
+
 /// What rules for everyone say together of ports by name.
 fn of_everyone(rules: &[Arc<Rule>]) -> BTreeMap<Port, Says> {
     let mut all: BTreeMap<Port, Says> = BTreeMap::new();
     let elements = rules.iter().flat_map(|rule| rule.of(Direction::Egress));
     for element in elements.filter(|element| everyone(element).is_some()) {
-        for port in element.ports.iter().flatten().filter(|port| is_named(port)) {
-            let says = Says { deny: element.deny, condition: element.condition };
+        let says = Says::of(element);
+        for port in by_name(element) {
             let known = all.entry(port.clone()).or_insert(says);
             // A deny goes before an allow, and of allows one with a condition.
             if says.deny || (!known.deny && says.condition.is_some()) {
@@ -92,19 +97,25 @@ fn of_everyone(rules: &[Arc<Rule>]) -> BTreeMap<Port, Says> {
 
 /// An element as one by number and one by name, where it is for everyone; otherwise less what those for everyone cover.
 fn tell(element: &Element, of_everyone: &BTreeMap<Port, Says>) -> Vec<Element> {
-    let named = element.ports.iter().flatten().any(is_named);
-    if element.direction != Direction::Egress || !named {
+    if element.direction != Direction::Egress || by_name(element).next().is_none() {
         return vec![element.clone()];
     }
-    let says = Says { deny: element.deny, condition: element.condition };
-    let (by_name, by_number): (Vec<Port>, Vec<Port>) = element.ports.iter().flatten().cloned().partition(is_named);
+    let with = |ports| Element { ports: Some(ports), ..element.clone() };
+    let (names, mut numbers): (Vec<Port>, Vec<Port>) = element.ports.iter().flatten().cloned().partition(is_named);
     if everyone(element).is_none() {
-        let left = by_name.into_iter().filter(|port| of_everyone.get(port) != Some(&says));
-        return vec![Element { ports: Some(by_number.into_iter().chain(left).collect()), ..element.clone() }];
+        let says = Says::of(element);
+        numbers.extend(names.into_iter().filter(|port| of_everyone.get(port) != Some(&says)));
+        return vec![with(numbers)];
     }
     let groups = Selector::Cidr(CidrSelector { requirements: Vec::new(), encoded: true });
-    let by_name = Element { ports: Some(by_name), peers: Peers::Some(vec![groups]), ..element.clone() };
-    vec![Element { ports: Some(by_number), ..element.clone() }, by_name]
+    let of_groups = Element { peers: Peers::Some(vec![groups]), ..with(names) };
+    let of_all = (!numbers.is_empty()).then(|| with(numbers));
+    of_all.into_iter().chain([of_groups]).collect()
+}
+
+/// The ports of an element that it has by name.
+fn by_name(element: &Element) -> impl Iterator<Item = &Port> {
+    element.ports.iter().flatten().filter(|port| is_named(port))
 }
 
 fn is_named(port: &Port) -> bool {

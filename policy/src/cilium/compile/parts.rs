@@ -216,7 +216,7 @@ impl Parts {
 
     /// The same with rules in the place of others, for the same nodes and of the same prefixes.
     pub(super) fn with_rules(&self, state: &State, rules: Vec<Arc<Rule>>, memory: &mut Memory) -> (Self, State) {
-        // Who is read as everyone shares no entry with everyone in the agent's cache.
+        // These rules mean who may be their peers, which is no matter of entries in the agent's cache.
         let selected = Selected::new(&self.members, &rules, |own| own, Some(&self.selected), &mut memory.selected);
         let state = State { rules, selected: selected.clone(), group_of_everyone: false, ..state.clone() };
         (Self { selected, ..self.clone() }, state)

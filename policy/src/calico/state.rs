@@ -182,7 +182,7 @@ pub struct Rule {
 /// A rule is left out for a family that its `ipVersion` or ICMP protocol rules out, for which one of its address lists
 /// has no entry, or whose every address `notNets` excludes (projectcalico/calico:felix/rules/policy.go
 /// FilterRuleToIPVersion).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Families {
     /// IPv4.
     pub v4: bool,
@@ -205,6 +205,13 @@ impl Families {
 pub struct Peer {
     /// In one of these prefixes.
     pub nets: Vec<IpNet>,
+    /// Families in which Felix's chains overlook `nets`; its eBPF programs never do.
+    ///
+    /// Of ports and prefixes each list that one match of the packet filter cannot hold is looked at on its own: source ports,
+    /// destination ports, source prefixes, destination prefixes. The mark of the second stays set for those after it, and so
+    /// whatever matches the first two matches them too (projectcalico/calico:felix/rules/policy.go finishPositiveBlock; seen
+    /// with 3.31.0).
+    pub overlooked: Families,
     /// In none of these.
     pub not_nets: Vec<IpNet>,
     /// In each of these sets.

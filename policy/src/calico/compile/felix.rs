@@ -77,9 +77,11 @@ fn rule_of(faults: &mut Faults, sets: &mut Sets, written: &Written, index: usize
     let icmp = icmp(faults, written.icmp, &format!("{path}.icmp"));
     let not_icmp = self::icmp(faults, written.not_icmp, &format!("{path}.notICMP"));
     let ports_of = written.protocol.as_ref().map(lower);
-    let source = peer(faults, sets, &written.source, ports_of.as_ref(), false, &format!("{path}.source"));
-    let destination = peer(faults, sets, &written.destination, ports_of.as_ref(), true, &format!("{path}.destination"));
+    let mut source = peer(faults, sets, &written.source, ports_of.as_ref(), false, &format!("{path}.source"));
+    let mut destination =
+        peer(faults, sets, &written.destination, ports_of.as_ref(), true, &format!("{path}.destination"));
     let families = families(written, &source, &destination);
+    (source.overlooked, destination.overlooked) = overlooked(&source, &destination, families);
     Some(Rule { index, action: action?, families, protocol, not_protocol, icmp, not_icmp, source, destination })
 }
 
@@ -296,6 +298,33 @@ fn numbers(ports: &[Port]) -> Vec<(u16, u16)> {
 /// Prefixes that can be read. The others are dropped; if none is left, nothing is left to match either.
 fn nets(texts: &[String]) -> Vec<IpNet> {
     texts.iter().filter_map(|text| address::prefix_or_address(text)).collect()
+}
+
+/// Which families of the prefixes of each side are overlooked, by [`Peer::overlooked`].
+fn overlooked(source: &Peer, destination: &Peer, families: Families) -> (Families, Families) {
+    let long_ports = [source, destination].into_iter().filter(|peer| matches_of(&peer.ports) + peer.named.len() > 1);
+    let long_ports = long_ports.count();
+    let of_family = |v4: bool| {
+        let is_long = |peer: &Peer| peer.nets.iter().filter(|net| net.addr().is_ipv4() == v4).count() > 1;
+        let (first, second) = (is_long(source), is_long(destination));
+        (first && long_ports > 1, second && long_ports + usize::from(first) > 1)
+    };
+    let (v4, v6) = (of_family(true), of_family(false));
+    let both = |v4: bool, v6: bool| Families { v4: v4 && families.v4, v6: v6 && families.v6 };
+    (both(v4.0, v6.0), both(v4.1, v6.1))
+}
+
+/// How many matches of the packet filter ports take. One holds 15, and a range is two (felix/rules/policy.go SplitPortList).
+fn matches_of(ports: &[(u16, u16)]) -> usize {
+    let (mut matches, mut left) = (0, 0);
+    for (first, last) in ports {
+        let size = if first == last { 1 } else { 2 };
+        if left < size {
+            (matches, left) = (matches + 1, 15);
+        }
+        left -= size;
+    }
+    matches
 }
 
 fn families(rule: &Written, source: &Peer, destination: &Peer) -> Families {

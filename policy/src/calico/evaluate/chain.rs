@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::rule::{Builder, Rules};
+use super::rule::{Builder, By, Rules};
 use super::selected::Lists;
-use crate::calico::settings::{FailsafePort, Settings};
+use crate::calico::settings::{Dataplane, FailsafePort, Settings};
 use crate::calico::state::{Class, HostEndpoint, Policy, Side, State};
 use crate::packet::{Cube, IpSet, Joins, Label, PortSet, Region, Space, protocol};
 
@@ -47,6 +47,12 @@ impl<'s> Chain<'s> {
     /// How many tiers have policies that belong here.
     pub(super) fn count_tiers(&self) -> usize {
         self.lists.tiers.iter().filter(|policies| policies.iter().any(|policy| self.concerns(policy))).count()
+    }
+
+    /// What looks at its rules. With the eBPF dataplane too, untracked policies for packets from the host are chains.
+    fn by(&self) -> By {
+        let is_chain = self.kind == Kind::BeforeTracking && self.side == Side::Egress;
+        if self.settings.dataplane.value == Dataplane::Bpf && !is_chain { By::Program } else { By::Chain }
     }
 
     /// Whether a policy that selects the endpoint belongs here.
@@ -99,7 +105,7 @@ impl<'s> Chain<'s> {
             let enforced = policies.iter().filter(|policy| !policy.staged && self.concerns(policy));
             let mut regions = Vec::new();
             for policy in enforced.filter(|policy| policy.rules(self.side).is_some()) {
-                let decided = builder.decided(&Rules::Policy(Arc::clone(policy)), self.side);
+                let decided = builder.decided(&Rules::Policy(Arc::clone(policy)), self.side, self.by());
                 regions.push((Joins::chance(&policy.key.name), decided));
             }
             if regions.is_empty() {
@@ -118,7 +124,7 @@ impl<'s> Chain<'s> {
         for name in self.endpoint.profiles.iter().rev() {
             rest = match self.state.profiles.get(name) {
                 Some(profile) => {
-                    let matched = builder.decided(&Rules::Profile(Arc::clone(profile)), self.side);
+                    let matched = builder.decided(&Rules::Profile(Arc::clone(profile)), self.side, self.by());
                     follow(builder, matched, rest, rest)
                 }
                 None => Space::everywhere(DROPPED),

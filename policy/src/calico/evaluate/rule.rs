@@ -31,8 +31,8 @@ pub(super) struct Builder<'s> {
 /// sets. Each entry keeps what it is known by, so that its place stands for nothing else.
 #[derive(Default)]
 pub(in crate::calico) struct Kept {
-    /// What lists of rules decide, by their place and direction; not those built for a translation.
-    decided: HashMap<(usize, Side), Decided>,
+    /// What lists of rules decide, by their place, direction and who looks at them; not those built for a translation.
+    decided: HashMap<(usize, Side, By), Decided>,
     /// Members of sets within the families of a rule. Equal lists are one list, which the space then builds once.
     addresses: HashMap<(usize, Families), (Arc<AddressSet>, IpSet)>,
     /// Whole chains, not those built for a translation.
@@ -49,6 +49,14 @@ struct Decided {
     /// Sets that the rules refer to, as they were.
     sets: Vec<(SetId, Arc<AddressSet>)>,
     region: Region,
+}
+
+/// What of Felix's looks at rules.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum By {
+    Chain,
+    /// An eBPF program.
+    Program,
 }
 
 /// Who has a list of rules for each direction.
@@ -90,17 +98,17 @@ struct Choice {
 
 impl Builder<'_> {
     /// What a list of rules decides, the first match counting. Log decides nothing.
-    pub(super) fn decided(&mut self, rules: &Rules, side: Side) -> Region {
+    pub(super) fn decided(&mut self, rules: &Rules, side: Side, by: By) -> Region {
         if self.translated.is_some() {
-            return self.decide(rules.of(side));
+            return self.decide(rules.of(side), by);
         }
-        let place = (rules.place(), side);
+        let place = (rules.place(), side, by);
         if let Some(known) = self.kept.decided.get(&place)
             && known.sets.iter().all(|(id, set)| Arc::ptr_eq(self.state.set(*id), set))
         {
             return known.region;
         }
-        let region = self.decide(rules.of(side));
+        let region = self.decide(rules.of(side), by);
         let sets = rules.of(side).iter().flat_map(|rule| rule.source.all_sets().chain(rule.destination.all_sets()));
         let sets = sets.map(|id| (id, Arc::clone(self.state.set(id)))).collect();
         self.kept.decided.insert(place, Decided { _rules: rules.clone(), sets, region });
@@ -108,7 +116,7 @@ impl Builder<'_> {
     }
 
     /// The same of rules that are not looked at again.
-    pub(super) fn decide(&mut self, rules: &[Rule]) -> Region {
+    pub(super) fn decide(&mut self, rules: &[Rule], by: By) -> Region {
         let mut regions = Vec::with_capacity(rules.len());
         for rule in rules {
             let label = match rule.action {
@@ -117,20 +125,20 @@ impl Builder<'_> {
                 Action::Pass => PASSED,
                 Action::Log => continue,
             };
-            regions.push(self.build(rule, label));
+            regions.push(self.build(rule, label, by));
         }
         self.space.first_match(&regions)
     }
 
-    fn build(&mut self, rule: &Rule, label: Label) -> Region {
+    fn build(&mut self, rule: &Rule, label: Label, by: By) -> Region {
         let protocols = rule.protocol.map_or(ProtocolSet::ALL, ProtocolSet::from);
         let protocols = rule.not_protocol.map_or(protocols, |not| protocols.difference(not.into()));
         let kinds =
             |(kind, code): (u8, Option<u8>)| code.map_or_else(|| IcmpSet::kind(kind), |code| IcmpSet::code(kind, code));
         let icmp = rule.icmp.map_or_else(IcmpSet::all, kinds);
         let icmp = rule.not_icmp.map_or_else(|| icmp.clone(), |not| icmp.difference(&kinds(not)));
-        let sources = self.choices(&rule.source, rule.families);
-        let destinations = self.choices(&rule.destination, rule.families);
+        let sources = self.choices(&rule.source, rule.families, by);
+        let destinations = self.choices(&rule.destination, rule.families, by);
         let any = [Choice { addresses: IpSet::all(), ports: PortSet::all() }];
         let mut packets = |sources: &[Choice], destinations: &[Choice]| {
             let pairs =
@@ -192,7 +200,7 @@ impl Builder<'_> {
     }
 
     /// Ways to satisfy a side: by a port's number, or by one of the members of a named port.
-    fn choices(&mut self, peer: &Peer, families: Families) -> Vec<Choice> {
+    fn choices(&mut self, peer: &Peer, families: Families, by: By) -> Vec<Choice> {
         let mut addresses: Option<IpSet> = None;
         let mut narrow = |set: IpSet| {
             addresses = Some(match &addresses {
@@ -204,7 +212,8 @@ impl Builder<'_> {
             narrow(self.members(*id, families));
         }
         if !peer.nets.is_empty() {
-            narrow(peer.nets.iter().filter(|net| families.has(family(net))).copied().collect());
+            let within: IpSet = peer.nets.iter().filter(|net| families.has(family(net))).copied().collect();
+            narrow(if by == By::Chain { within.union(&whole(peer.overlooked)) } else { within });
         }
         let mut addresses = addresses.unwrap_or_else(|| whole(families));
         if !peer.not_nets.is_empty() {

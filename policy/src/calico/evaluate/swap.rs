@@ -24,10 +24,10 @@
 use std::sync::Arc;
 
 use super::chain::{ACCEPTED, DROPPED, PASSED};
-use super::rule::{Builder, Rules};
+use super::rule::{Builder, By, Rules};
 use super::selected::Selected;
 use crate::calico::compile::{Placed, Swap};
-use crate::calico::state::{Action, Class, Policy, Side, State};
+use crate::calico::state::{Action, Class, Families, Policy, Side, State};
 use crate::packet::{Region, Space};
 
 /// What one direction of a swap does.
@@ -45,6 +45,10 @@ impl<'s> Steps<'s> {
         let [old, new] = [&swap.old, &swap.new].map(|placed| placed.as_ref().and_then(|placed| placed.policy.as_ref()));
         let is_normal = |policy: &&Arc<Policy>| policy.class == Class::Normal;
         if ![old, new].iter().flatten().all(is_normal) || state.has_untracked() {
+            return None;
+        }
+        // Nodes may differ in what looks at rules.
+        if [old, new].iter().flatten().any(|policy| has_overlooked(policy)) {
             return None;
         }
         let mut steps = Vec::new();
@@ -82,11 +86,12 @@ impl<'s> Steps<'s> {
     pub(super) fn region(&self, builder: &mut Builder<'_>) -> Region {
         let mut regions = Vec::new();
         for (side, step) in &self.0 {
-            let mut known = |policy: &Arc<Policy>| builder.decided(&Rules::Policy(Arc::clone(policy)), *side);
+            let mut known =
+                |policy: &Arc<Policy>| builder.decided(&Rules::Policy(Arc::clone(policy)), *side, By::Chain);
             let (before, after) = match step {
-                Step::Comes(new) => (Space::EMPTY, builder.decide(new.rules(*side).unwrap_or_default())),
+                Step::Comes(new) => (Space::EMPTY, said_by(builder, new, *side)),
                 Step::Goes(old) => (known(old), Space::EMPTY),
-                Step::Changes(old, new) => (known(old), builder.decide(new.rules(*side).unwrap_or_default())),
+                Step::Changes(old, new) => (known(old), said_by(builder, new, *side)),
             };
             let space = &mut *builder.space;
             let (denied, allowed) = (space.labelled(before, DROPPED), space.labelled(after, ACCEPTED));
@@ -117,6 +122,18 @@ fn is_decided(state: &State, selected: &Selected, placed: &Placed, policy: &Poli
             !policy.selector.matches(&state.endpoints[*position].labels)
                 || selected.of_position(state, *position).tiers[index].iter().any(counts)
         })
+}
+
+/// What a policy that is not looked at again says.
+fn said_by(builder: &mut Builder<'_>, policy: &Policy, side: Side) -> Region {
+    builder.decide(policy.rules(side).unwrap_or_default(), By::Chain)
+}
+
+/// Whether chains and eBPF programs read some rule differently.
+fn has_overlooked(policy: &Policy) -> bool {
+    let rules = [Side::Ingress, Side::Egress].into_iter().flat_map(|side| policy.rules(side).unwrap_or_default());
+    let mut peers = rules.flat_map(|rule| [&rule.source, &rule.destination]);
+    peers.any(|peer| peer.overlooked != Families::default())
 }
 
 fn only_allows(policy: &Policy, side: Side) -> bool {

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::lab::{Lab, icmp, inward, ip, other, outward, tcp, through, translated, udp, with_ports};
+use super::rules::{AWAY, lists};
 use crate::calico::endpoint::Interface;
 use crate::calico::question::{Path, Question};
 use crate::calico::settings::Dataplane;
@@ -186,4 +187,25 @@ fn forwarded_packets_meet_apply_on_forward_on_both_sides() {
     let cali = Interface::new("cali0", []);
     let from_pod = Question::new("n", Path::Forward { from: cali, to: super::lab::eth1() });
     assert!(!bpf().on_all().policy("p", aof("Ingress")).passes(&from_pod, &tcp("10.2.0.5", "10.50.0.1", 80)));
+}
+
+/// Only chains overlook lists, and untracked policies for packets from the host are chains here too.
+#[test]
+fn programs_overlook_no_list() {
+    let mut rule = lists(&json!([80, "gone"]), &["10.9.0.0/24", "10.0.0.1/32"], AWAY);
+    rule["action"] = json!("Allow");
+    let policy = |direction: &str, untracked: bool| {
+        let rules = json!([rule, {"action": "Deny"}]);
+        json!({"selector": "has(a)", "applyOnForward": untracked, "doNotTrack": untracked, "types": [direction],
+            direction.to_lowercase(): rules})
+    };
+    for (direction, untracked, by_chain) in
+        [("Ingress", false, false), ("Egress", false, false), ("Ingress", true, false), ("Egress", true, true)]
+    {
+        let lab = bpf().on_eth0().policy("p", policy(direction, untracked));
+        let passes = if direction == "Ingress" { lab.arrives(80) } else { lab.leaves(80) };
+        assert_eq!(passes, by_chain, "{direction} {untracked}");
+        let chains = lab.dataplane(Dataplane::Nftables);
+        assert!(if direction == "Ingress" { chains.arrives(80) } else { chains.leaves(80) }, "{direction} {untracked}");
+    }
 }

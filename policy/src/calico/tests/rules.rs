@@ -86,6 +86,69 @@ fn named_ports_are_held_to_the_prefixes_and_ports_beside_them() {
     assert!(!with_rule(&lab, to(json!({}))).passes(&inward(), &udp("10.9.0.7", "10.0.0.1", 80)));
 }
 
+/// A rule whose ports and prefixes are of these, for packets from 10.9.0.7 to port 80 of 10.0.0.1.
+pub(super) fn lists(ports: &Value, from: &[&str], to: &[&str]) -> Value {
+    json!({"protocol": "TCP", "source": {"nets": from}, "destination": {"ports": ports, "nets": to}})
+}
+
+const NEAR: &[&str] = &["10.9.0.0/24", "10.0.0.1/32"];
+pub(super) const AWAY: &[&str] = &["10.50.0.0/24", "10.51.0.0/24"];
+
+/// projectcalico/calico:felix/rules/policy.go finishPositiveBlock: the scratch mark of a list is not taken back before the next
+/// one, and so whatever matches the second of a rule's longer lists matches those after it.
+#[test]
+fn the_third_of_a_rule_s_longer_lists_is_overlooked() {
+    let names = json!([80, "gone"]);
+    for dataplane in [Dataplane::Nftables, Dataplane::Iptables] {
+        let lab = Lab::new().dataplane(dataplane).on_eth0();
+        assert!(allows(&lab, lists(&names, NEAR, AWAY)));
+        assert!(!allows(&lab, lists(&names, AWAY, NEAR)), "the second is looked at");
+        assert!(!allows(&lab, lists(&json!([81, "gone"]), NEAR, AWAY)), "so is the first");
+        assert!(!allows(&lab, lists(&json!([80]), NEAR, AWAY)) && !allows(&lab, lists(&names, &NEAR[..1], AWAY)));
+        assert!(!allows(&lab, lists(&names, NEAR, &AWAY[..1])), "one prefix is no list");
+        let mut excluded = lists(&names, NEAR, AWAY);
+        excluded["destination"]["notNets"] = json!(["10.0.0.1/32", "10.0.0.2/32"]);
+        assert!(!allows(&lab, excluded));
+    }
+    let lab = Lab::new().on_eth0();
+    let trace = with_rule(&lab, lists(&names, NEAR, AWAY)).traced(&inward(), &tcp("10.9.0.7", "10.0.0.1", 80));
+    assert!(trace.to_string().contains("Felix overlooks destination nets behind two other lists"), "{trace}");
+    let trace = with_rule(&lab, lists(&names, NEAR, NEAR)).traced(&inward(), &tcp("10.9.0.7", "10.0.0.1", 80));
+    assert!(!trace.to_string().contains("overlooks"), "{trace}");
+    // Ports on both sides are two lists.
+    let mut ports = lists(&names, AWAY, &[]);
+    ports["source"]["ports"] = names;
+    let numbered = with_ports(6, "10.9.0.7", 80, "10.0.0.1", 80);
+    assert!(with_rule(&lab, ports).passes(&inward(), &numbered));
+}
+
+/// The same: SplitPortList puts 15 numbers into one match, a range being two.
+#[test]
+fn ports_by_number_are_a_longer_list_from_sixteen_on() {
+    let lab = Lab::new().on_eth0();
+    let takes = |ports: Vec<Value>| allows(&lab, lists(&json!(ports), NEAR, AWAY));
+    let numbers = |count: u16| (80..80 + count).map(|port| json!(port));
+    let ranges = |count: u16| (0..count).map(|index| json!(format!("{}:{}", 80 + 2 * index, 81 + 2 * index)));
+    assert!(!takes(numbers(15).collect()) && takes(numbers(16).collect()));
+    assert!(!takes(ranges(7).collect()) && takes(ranges(8).collect()));
+    assert!(
+        !takes(ranges(7).chain([json!(100)]).collect()) && takes(ranges(7).chain([json!(100), json!(101)]).collect())
+    );
+}
+
+/// The same, family by family.
+#[test]
+fn prefixes_of_another_family_make_no_list_longer() {
+    let mixed = &["10.50.0.0/24", "10.51.0.0/24", "fd50::/64"];
+    let from = &["10.9.0.0/24", "10.0.0.1/32", "fd09::/64", "fd08::/64"];
+    let lab = with_rule(&Lab::raw().on_eth0(), lists(&json!([80, "gone"]), from, mixed));
+    assert!(lab.arrives(80));
+    assert!(!lab.passes(&inward(), &tcp("fd09::7", "fd00::1", 80)));
+    let mut fourth = lists(&json!([80, "gone"]), from, AWAY);
+    fourth["ipVersion"] = json!(6);
+    assert!(!with_rule(&Lab::raw().on_eth0(), fourth).arrives(80));
+}
+
 /// projectcalico/calico:felix/rules/policy.go FilterRuleToIPVersion.
 #[test]
 fn trap_24_prefixes_of_one_family_make_the_rule_vanish_for_the_other() {

@@ -146,13 +146,13 @@ impl<'s> Walk<'s> {
 
     fn rules(&mut self, hook: Hook, stage: &Stage, object: Option<&Key>, rules: &[Rule]) -> Option<Decision> {
         for rule in rules {
-            let (outcome, reason, decision) = match compare(self.state, rule, &self.packet) {
+            let (outcome, reason, decision) = match compare(self.state, rule, &self.packet, !hook.is_program()) {
                 Err(mismatch) => (Outcome::NoMatch, mismatch.to_string(), None),
-                Ok(()) => match rule.action {
-                    Action::Allow => (Outcome::Accept, String::new(), Some(Decision::Accept)),
-                    Action::Deny => (Outcome::Drop, String::new(), Some(Decision::Drop)),
-                    Action::Pass => (Outcome::Pass, String::new(), Some(Decision::Pass)),
-                    Action::Log => (Outcome::Log, String::new(), None),
+                Ok(remark) => match rule.action {
+                    Action::Allow => (Outcome::Accept, remark, Some(Decision::Accept)),
+                    Action::Deny => (Outcome::Drop, remark, Some(Decision::Drop)),
+                    Action::Pass => (Outcome::Pass, remark, Some(Decision::Pass)),
+                    Action::Log => (Outcome::Log, remark, None),
                 },
             };
             let (stage, object, index) = (stage.clone(), object.cloned(), Some(rule.index));

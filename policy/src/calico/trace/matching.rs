@@ -3,7 +3,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::calico::state::{AddressSet, Members, Peer, Rule, SetId, State};
+use crate::net::Family;
 use crate::packet::Packet;
 
 /// The first part of a rule that a packet does not fit.
@@ -33,8 +36,9 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Compares a rule with a packet.
-pub(super) fn compare(state: &State, rule: &Rule, packet: &Packet) -> Result<(), Mismatch> {
+/// Compares a rule with a packet. `in_chain` is whether a chain of the packet filter does, and not an eBPF program. What is to
+/// be said of a match: which side the packet fits only as Felix overlooks a part of it.
+pub(super) fn compare(state: &State, rule: &Rule, packet: &Packet, in_chain: bool) -> Result<String, Mismatch> {
     let protocol = packet.protocol();
     require(rule.families.has(packet.family()), || Mismatch::Family)?;
     let wanted = rule.protocol.is_none_or(|wanted| wanted == protocol);
@@ -46,8 +50,18 @@ pub(super) fn compare(state: &State, rule: &Rule, packet: &Packet) -> Result<(),
     require(rule.icmp.is_none_or(|icmp| same(icmp) == Some(true)), || Mismatch::Icmp)?;
     // The kernel reads a type only from ICMP, so what is not ICMP does not match an exclusion either.
     require(rule.not_icmp.is_none_or(|icmp| same(icmp) == Some(false)), || Mismatch::Icmp)?;
-    peer(state, &rule.source, "source", packet.source(), packet.source_port(), protocol)?;
-    peer(state, &rule.destination, "destination", packet.destination(), packet.destination_port(), protocol)
+    peer(state, &rule.source, "source", packet.source(), packet.source_port(), protocol, in_chain)?;
+    let (to, port) = (packet.destination(), packet.destination_port());
+    peer(state, &rule.destination, "destination", to, port, protocol, in_chain)?;
+    let sides = [("source", &rule.source, packet.source()), ("destination", &rule.destination, to)];
+    let overlooked =
+        sides.into_iter().filter(|(_, peer, address)| !peer.nets.is_empty() && !within(&peer.nets, *address));
+    let said = overlooked.map(|(side, ..)| format!("Felix overlooks {side} nets behind two other lists of the rule"));
+    Ok(said.collect::<Vec<_>>().join("; "))
+}
+
+fn within(nets: &[IpNet], address: IpAddr) -> bool {
+    nets.iter().any(|net| net.contains(&address))
 }
 
 fn peer(
@@ -57,11 +71,12 @@ fn peer(
     address: IpAddr,
     port: Option<u16>,
     protocol: u8,
+    in_chain: bool,
 ) -> Result<(), Mismatch> {
-    let within = |nets: &[ipnet::IpNet]| nets.iter().any(|net| net.contains(&address));
     let fault = |what: String| Mismatch::Address(side, what);
-    require(peer.nets.is_empty() || within(&peer.nets), || fault("not in nets".to_owned()))?;
-    require(!within(&peer.not_nets), || fault("in notNets".to_owned()))?;
+    let overlooked = in_chain && peer.overlooked.has(Family::of(address));
+    require(peer.nets.is_empty() || overlooked || within(&peer.nets, address), || fault("not in nets".to_owned()))?;
+    require(!within(&peer.not_nets, address), || fault("in notNets".to_owned()))?;
     let has = |id: &SetId| contains(state.set(*id), address, protocol, port);
     for id in &peer.sets {
         require(has(id), || fault(format!("not among {}", state.set(*id).meaning)))?;
@@ -83,7 +98,7 @@ fn peer(
 
 fn contains(set: &AddressSet, address: IpAddr, protocol: u8, port: Option<u16>) -> bool {
     match &set.members {
-        Members::Nets(nets) => nets.iter().any(|net| net.contains(&address)),
+        Members::Nets(nets) => within(nets, address),
         Members::Ports(ports) => port.is_some_and(|port| ports.binary_search(&(address, protocol, port)).is_ok()),
     }
 }

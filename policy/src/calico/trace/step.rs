@@ -91,6 +91,13 @@ pub enum Hook {
     TcEgress,
 }
 
+impl Hook {
+    /// Whether eBPF programs look at rules there, and not chains.
+    pub(super) fn is_program(self) -> bool {
+        matches!(self, Self::Xdp | Self::TcIngress | Self::TcEgress)
+    }
+}
+
 impl fmt::Display for Hook {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

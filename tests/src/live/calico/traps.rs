@@ -31,6 +31,7 @@ const AND_NOT: &str = "notSelector beside selector is taken per endpoint";
 const NOT_ALONE: &str = "notSelector alone takes the world";
 const UNRESOLVED: &str = "a port name that nothing has";
 const OTHER_FAMILY: &str = "a rule with prefixes of one family is none in the other";
+const OVERLOOKED: &str = "the third of a rule's longer lists is overlooked";
 const NO_PROFILE: &str = "a profile that is not there denies";
 
 pub(super) const ALL: &[&str] = &[
@@ -60,6 +61,7 @@ pub(super) const ALL: &[&str] = &[
     NOT_ALONE,
     UNRESOLVED,
     OTHER_FAMILY,
+    OVERLOOKED,
     NO_PROFILE,
 ];
 
@@ -79,6 +81,9 @@ pub(super) fn sprung(
     if all_rules(case).any(|rule| foreign(rule, six)) && trace.steps.iter().any(|step| step.outcome == Outcome::NoMatch)
     {
         traps.push(OTHER_FAMILY);
+    }
+    if trace.decision().is_some_and(|step| step.reason.contains("overlooks")) {
+        traps.push(OVERLOOKED);
     }
     traps
 }

@@ -49,6 +49,9 @@ pub(super) fn rule(dice: &mut Dice, ingress: bool, context: &Context) -> Value {
             entity(dice, &mut rule[side], six);
         }
     }
+    if dice.chance(6) {
+        long_lists(dice, &mut rule, six);
+    }
     if dice.chance(5) {
         let service =
             json!({"name": dice.weighted(&[(4, world::SERVICES[0]), (1, world::SERVICES[1])]), "namespace": "default"});
@@ -89,6 +92,29 @@ fn with_ports(dice: &mut Dice, rule: &mut Value) {
             if dice.chance(chance) {
                 rule[side][field] = dice.list(1..=3, port).into();
             }
+        }
+    }
+}
+
+/// Ports and prefixes in lists that one match of the packet filter cannot hold.
+fn long_lists(dice: &mut Dice, rule: &mut Value, six: bool) {
+    let Some(fields) = rule.as_object_mut() else { return };
+    fields.retain(|field, _| field == "action");
+    rule["protocol"] = dice.pick(&[json!("TCP"), json!("UDP")]);
+    for (side, chance) in [("source", 35), ("destination", 75)] {
+        if dice.chance(chance) {
+            rule[side]["ports"] = if dice.chance(80) {
+                json!([format!("{}:65535", dice.pick(&[1, 1, 1, 1024])), dice.pick(&world::PORT_NAMES)])
+            } else {
+                dice.list(15..=17, |dice| json!(dice.pick(&world::PORTS))).into()
+            };
+        }
+        if dice.chance(85) {
+            let pool: &[&str] = if six { &world::NETS_V6 } else { &world::NETS_V4 };
+            rule[side]["nets"] = json!(dice.several(pool, 2..=3));
+        }
+        if dice.chance(15) {
+            entity(dice, &mut rule[side], six);
         }
     }
 }

@@ -41,6 +41,30 @@ fn what_is_right_is_proved() {
     }
 }
 
+/// projectcalico/calico:felix/rules/policy.go finishPositiveBlock: Felix overlooks the third of a rule's longer lists.
+#[test]
+fn a_rule_has_at_most_two_longer_lists() {
+    // Ranges that do not touch; nine of them are more than one match holds.
+    let list = |first: u16| {
+        let ranges = (0..9).map(|index| format!("{}-{}", first + 3 * index, first + 3 * index + 1));
+        ranges.collect::<Vec<_>>().join(", ")
+    };
+    let row = format!(
+        "rows:\n  - {{roles: worker, sourcePorts: [{}], ports: [{}], from: [203.0.113.0/24, 198.51.100.0/24]}}",
+        list(700),
+        list(7000)
+    );
+    let mut calico = Calico::new(&MATRIX.replace("rows:", &row), None, Options::new("small"));
+    proved(calico.prove());
+    let rules = ingress(&mut calico, "worker-ingress");
+    let mut parts = rules.iter_mut().filter(|rule| rule.source.ports.is_some() && rule.source.nets.is_some());
+    let (first, second) = (parts.next().expect("a rule"), parts.next().expect("another"));
+    let more = second.source.ports.clone().unwrap_or_default();
+    first.source.ports.get_or_insert_default().extend(more);
+    let found = disagreement(calico.prove());
+    assert!(!found.wanted && (7000..7026).contains(&found.packet.destination_port().unwrap_or(0)), "{found:?}");
+}
+
 #[test]
 fn interfaces_and_node_ports_are_proved() {
     let cluster = "cluster:\n    cni: calico\n    encapsulation: vxlan";

@@ -8,8 +8,11 @@ use super::options::Dataplane;
 use super::peers::{MOST_NETS, Refusal, Who};
 use crate::matrix::{Direction, PortRange, Traffic};
 
-/// Ports that a rule may list on each side.
+/// Destination ports that a rule may list.
 const MOST_PORTS: usize = 50;
+/// Source ports that a rule may list: as many ranges as one match of the packet filter holds. Of lists that take more than one
+/// match, Felix overlooks the third of a rule (projectcalico/calico:felix/rules/policy.go SplitPortList, finishPositiveBlock).
+const MOST_SOURCE_PORTS: usize = 7;
 
 /// The protocol part of a rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +39,8 @@ pub(super) fn protocols(traffic: &Traffic, dataplane: Option<Dataplane>) -> Resu
         }
         Traffic::Ports { transport, ports, source_ports } => {
             let mut protocols = Vec::new();
-            for source_ports in lists(source_ports) {
-                for ports in lists(ports) {
+            for source_ports in lists(source_ports, MOST_SOURCE_PORTS) {
+                for ports in lists(ports, MOST_PORTS) {
                     protocols.push(Protocol {
                         protocol: Some(transport.name().into()),
                         ports,
@@ -174,11 +177,11 @@ fn with_exceptions(side: EntityRule, except: &[Cidr]) -> EntityRule {
 }
 
 /// Lists of ports as rules take them; no ports are one list that is absent.
-fn lists(ports: &[PortRange]) -> Vec<Option<Vec<IntOrString>>> {
+fn lists(ports: &[PortRange], most: usize) -> Vec<Option<Vec<IntOrString>>> {
     if ports.is_empty() {
         return vec![None];
     }
-    ports.chunks(MOST_PORTS).map(|ports| Some(ports.iter().map(|range| port(*range)).collect())).collect()
+    ports.chunks(most).map(|ports| Some(ports.iter().map(|range| port(*range)).collect())).collect()
 }
 
 /// A range with a colon: Calico takes `30000-32767` for the name of a port.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rule::{Builder, By, Rules};
 use super::selected::Lists;
 use crate::calico::settings::{Dataplane, FailsafePort, Settings};
-use crate::calico::state::{Class, HostEndpoint, Policy, Side, State};
+use crate::calico::state::{Action, Class, HostEndpoint, Peer, Policy, Rule, Side, State};
 use crate::packet::{Cube, IpSet, Joins, Label, PortSet, Region, Space, protocol};
 
 /// Accepted, and marked so for the chains that follow.
@@ -85,7 +85,7 @@ impl<'s> Chain<'s> {
     fn whole(&self, builder: &mut Builder<'s>, invalid: Region) -> Region {
         let rest = match self.kind {
             Kind::Local => self.profiles(builder),
-            Kind::BeforeTracking | Kind::BeforeNat | Kind::Routed => Space::EMPTY,
+            Kind::BeforeTracking | Kind::BeforeNat | Kind::Routed => Rest::all(Space::EMPTY),
         };
         let rest = self.tiers(builder, rest);
         let mut first = Vec::new();
@@ -100,8 +100,14 @@ impl<'s> Chain<'s> {
     }
 
     /// The tiers, with what follows them.
-    pub(super) fn tiers(&self, builder: &mut Builder<'s>, mut rest: Region) -> Region {
+    pub(super) fn tiers(&self, builder: &mut Builder<'s>, end: Rest) -> Region {
+        let Rest { mut rest, mut passed } = end;
         for (tier, policies) in self.state.tiers.iter().zip(&self.lists.tiers).rev() {
+            if !policies.iter().any(|policy| self.concerns(policy) && policy.rules(self.side).is_some()) {
+                continue;
+            }
+            // Each tier takes back the mark of those before it, even one with staged policies only.
+            let passed = passed.take();
             let enforced = policies.iter().filter(|policy| !policy.staged && self.concerns(policy));
             let mut regions = Vec::new();
             for policy in enforced.filter(|policy| policy.rules(self.side).is_some()) {
@@ -114,23 +120,36 @@ impl<'s> Chain<'s> {
             let drops = matches!(self.kind, Kind::Local | Kind::Routed) && !tier.passes;
             let unmatched = if drops { Space::everywhere(DROPPED) } else { rest };
             let matched = builder.kept.joins.first_match(builder.space, &regions);
-            rest = follow(builder, matched, rest, unmatched);
+            rest = follow(builder, matched, passed.unwrap_or(rest), unmatched);
         }
         rest
     }
 
-    pub(super) fn profiles(&self, builder: &mut Builder<'s>) -> Region {
-        let mut rest = Space::everywhere(DROPPED);
+    /// What profiles say. What carries the pass mark leaves the chain of a profile at its first `Pass`, matched or not, as that
+    /// is two rules there: one that sets the mark, and one that returns where it is set
+    /// (projectcalico/calico:felix/rules/policy.go CombineMatchAndActionsForProtoRule).
+    pub(super) fn profiles(&self, builder: &mut Builder<'s>) -> Rest {
+        let mut end = Rest::all(Space::everywhere(DROPPED));
         for name in self.endpoint.profiles.iter().rev() {
-            rest = match self.state.profiles.get(name) {
-                Some(profile) => {
-                    let matched = builder.decided(&Rules::Profile(Arc::clone(profile)), self.side, self.by());
-                    follow(builder, matched, rest, rest)
-                }
-                None => Space::everywhere(DROPPED),
+            let Some(profile) = self.state.profiles.get(name) else {
+                end = Rest::all(Space::everywhere(DROPPED));
+                continue;
             };
+            let rules = Rules::Profile(Arc::clone(profile));
+            let matched = builder.decided(&rules, self.side, self.by());
+            let marked = end.passed.unwrap_or(end.rest);
+            let rest = follow(builder, matched, marked, end.rest);
+            let passes = rules.of(self.side).iter().any(|rule| rule.action == Action::Pass);
+            let passed = if self.by() == By::Chain && (passes || end.passed.is_some()) {
+                let returning: Vec<Rule> = rules.of(self.side).iter().map(returning).collect();
+                let matched = builder.decide(&returning, self.by());
+                Some(follow(builder, matched, marked, marked))
+            } else {
+                None
+            };
+            end = Rest { rest, passed };
         }
-        rest
+        end
     }
 
     /// Failsafe ports of this direction; before connection tracking also answers of those of the other.
@@ -159,6 +178,36 @@ impl<'s> Chain<'s> {
             Side::Egress => cube.destination = other,
         }
         cube
+    }
+}
+
+/// What becomes of packets after tiers.
+#[derive(Clone, Copy)]
+pub(super) struct Rest {
+    rest: Region,
+    /// Of those with the pass mark, where that is something else.
+    passed: Option<Region>,
+}
+
+impl Rest {
+    pub(super) fn all(rest: Region) -> Self {
+        Self { rest, passed: None }
+    }
+}
+
+/// What a rule is to packets with the pass mark.
+fn returning(rule: &Rule) -> Rule {
+    match rule.action {
+        Action::Pass => Rule {
+            protocol: None,
+            not_protocol: None,
+            icmp: None,
+            not_icmp: None,
+            source: Peer::default(),
+            destination: Peer::default(),
+            ..*rule
+        },
+        Action::Allow | Action::Deny | Action::Log => rule.clone(),
     }
 }
 

@@ -74,7 +74,7 @@ impl Rules {
         }
     }
 
-    fn of(&self, side: Side) -> &[Rule] {
+    pub(super) fn of(&self, side: Side) -> &[Rule] {
         match (self, side) {
             (Self::Policy(policy), _) => policy.rules(side).unwrap_or_default(),
             (Self::Profile(profile), Side::Ingress) => &profile.ingress,

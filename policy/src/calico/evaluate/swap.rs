@@ -27,7 +27,7 @@ use super::chain::{ACCEPTED, DROPPED, PASSED};
 use super::rule::{Builder, By, Rules};
 use super::selected::Selected;
 use crate::calico::compile::{Placed, Swap};
-use crate::calico::state::{Action, Class, Families, Policy, Side, State};
+use crate::calico::state::{Action, Class, Families, Policy, Profile, Side, State};
 use crate::packet::{Region, Space};
 
 /// What one direction of a swap does.
@@ -45,6 +45,10 @@ impl<'s> Steps<'s> {
         let [old, new] = [&swap.old, &swap.new].map(|placed| placed.as_ref().and_then(|placed| placed.policy.as_ref()));
         let is_normal = |policy: &&Arc<Policy>| policy.class == Class::Normal;
         if ![old, new].iter().flatten().all(is_normal) || state.has_untracked() {
+            return None;
+        }
+        // Which tier passed a packet on last tells what such profiles say.
+        if state.profiles.values().any(|profile| has_pass(profile)) {
             return None;
         }
         // Nodes may differ in what looks at rules.
@@ -134,6 +138,10 @@ fn has_overlooked(policy: &Policy) -> bool {
     let rules = [Side::Ingress, Side::Egress].into_iter().flat_map(|side| policy.rules(side).unwrap_or_default());
     let mut peers = rules.flat_map(|rule| [&rule.source, &rule.destination]);
     peers.any(|peer| peer.overlooked != Families::default())
+}
+
+fn has_pass(profile: &Profile) -> bool {
+    profile.ingress.iter().chain(&profile.egress).any(|rule| rule.action == Action::Pass)
 }
 
 fn only_allows(policy: &Policy, side: Side) -> bool {

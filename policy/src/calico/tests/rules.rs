@@ -122,6 +122,48 @@ fn the_third_of_a_rule_s_longer_lists_is_overlooked() {
     assert!(with_rule(&lab, ports).passes(&inward(), &numbered));
 }
 
+/// projectcalico/calico:felix/rules/policy.go CombineMatchAndActionsForProtoRule: a pass is a rule that sets the mark and one that
+/// returns where it is set. The mark of the last tier is there still when profiles are asked.
+#[test]
+fn what_a_tier_has_passed_on_leaves_a_profile_at_its_first_pass() {
+    let elsewhere = json!({"action": "Pass", "source": {"nets": ["192.0.2.0/24"]}});
+    let endpoint = |profiles: Value| {
+        let spec = json!({"node": "n", "interfaceName": "eth0", "profiles": profiles});
+        Lab::new().labelled("HostEndpoint", "h", json!({"a": "1"}), spec)
+    };
+    let profiles = json!(["mine", "open"]);
+    let lab = |rules: Value| {
+        let lab = endpoint(profiles.clone()).with("Profile", "mine", json!({"ingress": rules}));
+        lab.with("Profile", "open", json!({"ingress": [elsewhere, {"action": "Allow"}]}))
+    };
+    let tier = |name: &str, action: &str, staged: bool| {
+        let kind = if staged { "StagedGlobalNetworkPolicy" } else { "GlobalNetworkPolicy" };
+        let spec = json!({"tier": name, "selector": "has(a)", "types": ["Ingress"], "ingress": [{"action": action}]});
+        (kind, format!("{name}.p"), spec)
+    };
+    let with = |lab: Lab, tiers: &[(&str, &str, bool)]| {
+        tiers.iter().enumerate().fold(lab, |lab, (order, (name, action, staged))| {
+            let (kind, policy, spec) = tier(name, action, *staged);
+            lab.with("Tier", name, json!({"order": order, "defaultAction": "Pass"})).with(kind, &policy, spec)
+        })
+    };
+    let open = || lab(json!([elsewhere, {"action": "Allow"}]));
+    assert!(open().arrives(80));
+    assert!(!with(open(), &[("t", "Pass", false)]).arrives(80));
+    assert!(with(open(), &[("t", "Log", false)]).arrives(80), "the default of a tier sets no mark");
+    assert!(with(open(), &[("t", "Pass", false), ("u", "Log", false)]).arrives(80), "the next tier takes it back");
+    assert!(with(open(), &[("t", "Pass", false), ("u", "Log", true)]).arrives(80), "one with staged policies too");
+    let bpf = with(open(), &[("t", "Pass", false)]).dataplane(Dataplane::Bpf);
+    assert!(bpf.arrives(80), "programs have no mark");
+    assert!(with(lab(json!([{"action": "Allow"}])), &[("t", "Pass", false)]).arrives(80));
+    assert!(!lab(json!([{"action": "Pass"}])).arrives(80), "one profile's mark is there in the next");
+    let other = json!({"action": "Pass", "ipVersion": 6});
+    assert!(
+        with(lab(json!([other, {"action": "Allow"}])), &[("t", "Pass", false)]).arrives(80),
+        "no rule of the family"
+    );
+}
+
 /// The same: SplitPortList puts 15 numbers into one match, a range being two.
 #[test]
 fn ports_by_number_are_a_longer_list_from_sixteen_on() {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::matching::compare;
+use super::matching::{Mismatch, compare};
 use super::step::{Hook, Outcome, Stage, Step};
 use super::walk::Walk;
 use crate::calico::question::Conntrack;
@@ -112,12 +112,16 @@ impl<'s> Walk<'s> {
     /// Policies of the endpoint, tier by tier.
     pub(super) fn tiers(&mut self, hook: Hook, kind: Kind, side: Side, endpoint: &HostEndpoint) -> Option<End> {
         let state = self.state;
+        self.passed = false;
         state.tiers.iter().find_map(|tier| self.tier(hook, kind, side, endpoint, tier))
     }
 
     fn tier(&mut self, hook: Hook, kind: Kind, side: Side, endpoint: &HostEndpoint, tier: &'s Tier) -> Option<End> {
         let stage = Stage::Tier(tier.name.clone());
         let policies: Vec<&'s Policy> = self.policies(tier, endpoint, kind).collect();
+        if policies.iter().any(|policy| policy.rules(side).is_some()) {
+            self.passed = false;
+        }
         let mut enforced = false;
         for policy in policies {
             let Some(rules) = policy.rules(side).filter(|_| !policy.staged) else {
@@ -127,7 +131,10 @@ impl<'s> Walk<'s> {
             match self.rules(hook, &stage, Some(&policy.key), rules) {
                 Some(Decision::Accept) => return Some(End::Accepted),
                 Some(Decision::Drop) => return Some(End::Dropped),
-                Some(Decision::Pass) => return None,
+                Some(Decision::Pass) => {
+                    self.passed = true;
+                    return None;
+                }
                 None => {}
             }
         }
@@ -147,6 +154,21 @@ impl<'s> Walk<'s> {
     fn rules(&mut self, hook: Hook, stage: &Stage, object: Option<&Key>, rules: &[Rule]) -> Option<Decision> {
         for rule in rules {
             let (outcome, reason, decision) = match compare(self.state, rule, &self.packet, !hook.is_program()) {
+                // A pass is two rules, one that sets the mark and one that returns where it is set; in the chains of
+                // policies it never is before (projectcalico/calico:felix/rules/policy.go
+                // CombineMatchAndActionsForProtoRule).
+                Err(mismatch)
+                    if self.passed
+                        && rule.action == Action::Pass
+                        && !hook.is_program()
+                        && mismatch != Mismatch::Family =>
+                {
+                    (
+                        Outcome::Pass,
+                        format!("the packet has Calico's pass mark already; {mismatch}"),
+                        Some(Decision::Pass),
+                    )
+                }
                 Err(mismatch) => (Outcome::NoMatch, mismatch.to_string(), None),
                 Ok(remark) => match rule.action {
                     Action::Allow => (Outcome::Accept, remark, Some(Decision::Accept)),
@@ -180,7 +202,8 @@ impl<'s> Walk<'s> {
             match self.rules(hook, &stage, key.as_ref(), rules) {
                 Some(Decision::Accept) => return End::Accepted,
                 Some(Decision::Drop) => return End::Dropped,
-                Some(Decision::Pass) | None => {}
+                Some(Decision::Pass) => self.passed = true,
+                None => {}
             }
         }
         self.step(hook, Stage::End, None, Outcome::Drop, "no profile accepted the packet");

@@ -31,6 +31,8 @@ pub(super) struct Walk<'s> {
     pub(super) seen: bool,
     /// Calico's accept mark.
     pub(super) accepted: bool,
+    /// Calico's pass mark: some rule of the last tier that was asked passed the packet on.
+    pub(super) passed: bool,
     /// Whether some chain was asked.
     pub(super) judged: bool,
     /// Whether the packet has been out of the host and comes in again; NAT is then behind it.
@@ -50,6 +52,7 @@ impl<'s> Walk<'s> {
             fresh,
             seen: false,
             accepted: false,
+            passed: false,
             judged: false,
             returned: false,
         }

@@ -1,6 +1,6 @@
 //! The eBPF dataplane (see the sources named in the trace's room): programs on interfaces instead of chains.
 
-use super::chain::{Chain, DROPPED, Kind, Rest};
+use super::chain::{Chain, DROPPED, Kind};
 use super::hooks::{Flow, Fold, IPIP};
 use crate::calico::endpoint::Interface;
 use crate::calico::question::{ICMPV6_FROM_PODS, Path, Workloads};
@@ -63,7 +63,7 @@ impl<'s> Fold<'_, 's> {
         let early = match endpoint {
             Some(endpoint) => {
                 let chain = self.chain_of(endpoint, Side::Ingress, Kind::BeforeNat);
-                chain.tiers(self.builder, Rest::all(Space::EMPTY))
+                chain.tiers(self.builder)
             }
             None => Space::EMPTY,
         };
@@ -89,9 +89,7 @@ impl<'s> Fold<'_, 's> {
         let later = match (local, pod) {
             (true, true) => Space::EMPTY,
             (true, false) => self.normal(endpoint, Side::Ingress),
-            (false, _) => {
-                self.chain_of(endpoint, Side::Ingress, Kind::Routed).tiers(self.builder, Rest::all(Space::EMPTY))
-            }
+            (false, _) => self.chain_of(endpoint, Side::Ingress, Kind::Routed).tiers(self.builder),
         };
         let failsafe = if local && !pod { self.failsafe(endpoint, Side::Ingress, Kind::Local) } else { Space::EMPTY };
         let space = &mut self.builder.space;
@@ -113,7 +111,7 @@ impl<'s> Fold<'_, 's> {
             let region = if local {
                 self.normal(endpoint, Side::Egress)
             } else {
-                self.chain_of(endpoint, Side::Egress, Kind::Routed).tiers(self.builder, Rest::all(Space::EMPTY))
+                self.chain_of(endpoint, Side::Egress, Kind::Routed).tiers(self.builder)
             };
             let failsafe = if local { self.failsafe(endpoint, Side::Egress, Kind::Local) } else { Space::EMPTY };
             let translates = self.question.translation.is_some();
@@ -129,9 +127,7 @@ impl<'s> Fold<'_, 's> {
     }
 
     fn normal(&mut self, endpoint: &'s HostEndpoint, side: Side) -> Region {
-        let chain = self.chain_of(endpoint, side, Kind::Local);
-        let profiles = chain.profiles(self.builder);
-        chain.tiers(self.builder, profiles)
+        self.chain_of(endpoint, side, Kind::Local).tiers(self.builder)
     }
 
     fn failsafe(&mut self, endpoint: &'s HostEndpoint, side: Side, kind: Kind) -> Region {
@@ -145,7 +141,7 @@ impl<'s> Fold<'_, 's> {
             return flow;
         }
         let failsafe = self.failsafe(endpoint, Side::Ingress, Kind::BeforeTracking);
-        let region = chain.tiers(self.builder, Rest::all(Space::EMPTY));
+        let region = chain.tiers(self.builder);
         let region = self.builder.space.without(region, failsafe);
         self.apply(flow, region).0
     }

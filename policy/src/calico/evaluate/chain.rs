@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::rule::{Builder, By, Rules};
 use super::selected::Lists;
-use crate::calico::settings::{Dataplane, FailsafePort, Settings};
+use crate::calico::settings::{FailsafePort, Settings};
 use crate::calico::state::{Action, Class, HostEndpoint, Peer, Policy, Rule, Side, State};
 use crate::packet::{Cube, IpSet, Joins, Label, PortSet, Region, Space, protocol};
 
@@ -52,7 +52,7 @@ impl<'s> Chain<'s> {
     /// What looks at its rules. With the eBPF dataplane too, untracked policies for packets from the host are chains.
     fn by(&self) -> By {
         let is_chain = self.kind == Kind::BeforeTracking && self.side == Side::Egress;
-        if self.settings.dataplane.value == Dataplane::Bpf && !is_chain { By::Program } else { By::Chain }
+        if is_chain { By::Chain } else { By::of(self.settings) }
     }
 
     /// Whether a policy that selects the endpoint belongs here.
@@ -83,11 +83,7 @@ impl<'s> Chain<'s> {
     }
 
     fn whole(&self, builder: &mut Builder<'s>, invalid: Region) -> Region {
-        let rest = match self.kind {
-            Kind::Local => self.profiles(builder),
-            Kind::BeforeTracking | Kind::BeforeNat | Kind::Routed => Rest::all(Space::EMPTY),
-        };
-        let rest = self.tiers(builder, rest);
+        let rest = self.tiers(builder);
         let mut first = Vec::new();
         if self.settings.drop_invalid.value {
             first.push(builder.space.relabel(invalid, DROPPED));
@@ -100,27 +96,33 @@ impl<'s> Chain<'s> {
     }
 
     /// The tiers, with what follows them.
-    pub(super) fn tiers(&self, builder: &mut Builder<'s>, end: Rest) -> Region {
-        let Rest { mut rest, mut passed } = end;
+    pub(super) fn tiers(&self, builder: &mut Builder<'s>) -> Region {
+        let end = Space::EMPTY;
+        let Rest { mut rest, mut marked } = match self.kind {
+            Kind::Local => self.profiles(builder),
+            Kind::BeforeTracking | Kind::BeforeNat | Kind::Routed => Rest { rest: end, marked: end },
+        };
         for (tier, policies) in self.state.tiers.iter().zip(&self.lists.tiers).rev() {
-            if !policies.iter().any(|policy| self.concerns(policy) && policy.rules(self.side).is_some()) {
+            let is_asked = |policy: &&Arc<Policy>| self.concerns(policy) && policy.rules(self.side).is_some();
+            let mut asked = policies.iter().filter(is_asked).peekable();
+            if asked.peek().is_none() {
                 continue;
             }
-            // Each tier takes back the mark of those before it, even one with staged policies only.
-            let passed = passed.take();
-            let enforced = policies.iter().filter(|policy| !policy.staged && self.concerns(policy));
             let mut regions = Vec::new();
-            for policy in enforced.filter(|policy| policy.rules(self.side).is_some()) {
+            for policy in asked.filter(|policy| !policy.staged) {
                 let decided = builder.decided(&Rules::Policy(Arc::clone(policy)), self.side, self.by());
                 regions.push((Joins::chance(&policy.key.name), decided));
             }
             if regions.is_empty() {
+                marked = rest;
                 continue;
             }
             let drops = matches!(self.kind, Kind::Local | Kind::Routed) && !tier.passes;
             let unmatched = if drops { Space::everywhere(DROPPED) } else { rest };
             let matched = builder.kept.joins.first_match(builder.space, &regions);
-            rest = follow(builder, matched, passed.unwrap_or(rest), unmatched);
+            rest = follow(builder, matched, marked, unmatched);
+            // Each tier takes back the mark of those before it, even one with staged policies only.
+            marked = rest;
         }
         rest
     }
@@ -128,28 +130,28 @@ impl<'s> Chain<'s> {
     /// What profiles say. What carries the pass mark leaves the chain of a profile at its first `Pass`, matched or not, as that
     /// is two rules there: one that sets the mark, and one that returns where it is set
     /// (projectcalico/calico:felix/rules/policy.go CombineMatchAndActionsForProtoRule).
-    pub(super) fn profiles(&self, builder: &mut Builder<'s>) -> Rest {
-        let mut end = Rest::all(Space::everywhere(DROPPED));
+    fn profiles(&self, builder: &mut Builder<'s>) -> Rest {
+        let dropped = Space::everywhere(DROPPED);
+        let (mut rest, mut marked) = (dropped, dropped);
         for name in self.endpoint.profiles.iter().rev() {
             let Some(profile) = self.state.profiles.get(name) else {
-                end = Rest::all(Space::everywhere(DROPPED));
+                (rest, marked) = (dropped, dropped);
                 continue;
             };
             let rules = Rules::Profile(Arc::clone(profile));
             let matched = builder.decided(&rules, self.side, self.by());
-            let marked = end.passed.unwrap_or(end.rest);
-            let rest = follow(builder, matched, marked, end.rest);
+            let unmarked = follow(builder, matched, marked, rest);
             let passes = rules.of(self.side).iter().any(|rule| rule.action == Action::Pass);
-            let passed = if self.by() == By::Chain && (passes || end.passed.is_some()) {
+            marked = if self.by() == By::Chain && (passes || marked != rest) {
                 let returning: Vec<Rule> = rules.of(self.side).iter().map(returning).collect();
                 let matched = builder.decide(&returning, self.by());
-                Some(follow(builder, matched, marked, marked))
+                follow(builder, matched, marked, marked)
             } else {
-                None
+                unmarked
             };
-            end = Rest { rest, passed };
+            rest = unmarked;
         }
-        end
+        Rest { rest, marked }
     }
 
     /// Failsafe ports of this direction; before connection tracking also answers of those of the other.
@@ -181,18 +183,10 @@ impl<'s> Chain<'s> {
     }
 }
 
-/// What becomes of packets after tiers.
-#[derive(Clone, Copy)]
-pub(super) struct Rest {
+/// What becomes of packets after tiers, and of those with the pass mark.
+struct Rest {
     rest: Region,
-    /// Of those with the pass mark, where that is something else.
-    passed: Option<Region>,
-}
-
-impl Rest {
-    pub(super) fn all(rest: Region) -> Self {
-        Self { rest, passed: None }
-    }
+    marked: Region,
 }
 
 /// What a rule is to packets with the pass mark.

@@ -11,6 +11,7 @@ use super::chain::{ACCEPTED, DROPPED, Kind, PASSED};
 use super::selected::Selected;
 
 use crate::calico::question::Translation;
+use crate::calico::settings::{Dataplane, Settings};
 use crate::calico::state::{Action, AddressSet, Families, Members, Peer, Policy, Profile, Rule, SetId, Side, State};
 use crate::net::Family;
 use crate::packet::{Cube, IcmpSet, IpSet, Joins, Label, PortSet, ProtocolSet, Region, Space};
@@ -57,6 +58,13 @@ pub(super) enum By {
     Chain,
     /// An eBPF program.
     Program,
+}
+
+impl By {
+    /// What looks at most rules.
+    pub(super) fn of(settings: &Settings) -> Self {
+        if settings.dataplane.value == Dataplane::Bpf { Self::Program } else { Self::Chain }
+    }
 }
 
 /// Who has a list of rules for each direction.

@@ -89,13 +89,14 @@ impl<'s> Steps<'s> {
     /// All packets that may be lost, and maybe more.
     pub(super) fn region(&self, builder: &mut Builder<'_>) -> Region {
         let mut regions = Vec::new();
+        // Both read these rules alike; what most nodes have is built already.
+        let by = By::of(&builder.state.settings);
         for (side, step) in &self.0 {
-            let mut known =
-                |policy: &Arc<Policy>| builder.decided(&Rules::Policy(Arc::clone(policy)), *side, By::Chain);
+            let mut known = |policy: &Arc<Policy>| builder.decided(&Rules::Policy(Arc::clone(policy)), *side, by);
             let (before, after) = match step {
-                Step::Comes(new) => (Space::EMPTY, said_by(builder, new, *side)),
+                Step::Comes(new) => (Space::EMPTY, builder.decide(new.rules(*side).unwrap_or_default(), by)),
                 Step::Goes(old) => (known(old), Space::EMPTY),
-                Step::Changes(old, new) => (known(old), said_by(builder, new, *side)),
+                Step::Changes(old, new) => (known(old), builder.decide(new.rules(*side).unwrap_or_default(), by)),
             };
             let space = &mut *builder.space;
             let (denied, allowed) = (space.labelled(before, DROPPED), space.labelled(after, ACCEPTED));
@@ -126,11 +127,6 @@ fn is_decided(state: &State, selected: &Selected, placed: &Placed, policy: &Poli
             !policy.selector.matches(&state.endpoints[*position].labels)
                 || selected.of_position(state, *position).tiers[index].iter().any(counts)
         })
-}
-
-/// What a policy that is not looked at again says.
-fn said_by(builder: &mut Builder<'_>, policy: &Policy, side: Side) -> Region {
-    builder.decide(policy.rules(side).unwrap_or_default(), By::Chain)
 }
 
 /// Whether chains and eBPF programs read some rule differently.

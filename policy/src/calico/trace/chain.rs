@@ -152,16 +152,14 @@ impl<'s> Walk<'s> {
     }
 
     fn rules(&mut self, hook: Hook, stage: &Stage, object: Option<&Key>, rules: &[Rule]) -> Option<Decision> {
+        let in_chain = !hook.is_program();
         for rule in rules {
-            let (outcome, reason, decision) = match compare(self.state, rule, &self.packet, !hook.is_program()) {
+            let (outcome, reason, decision) = match compare(self.state, rule, &self.packet, in_chain) {
                 // A pass is two rules, one that sets the mark and one that returns where it is set; in the chains of
                 // policies it never is before (projectcalico/calico:felix/rules/policy.go
                 // CombineMatchAndActionsForProtoRule).
                 Err(mismatch)
-                    if self.passed
-                        && rule.action == Action::Pass
-                        && !hook.is_program()
-                        && mismatch != Mismatch::Family =>
+                    if self.passed && rule.action == Action::Pass && in_chain && mismatch != Mismatch::Family =>
                 {
                     (
                         Outcome::Pass,

@@ -30,6 +30,11 @@ fn calico_host_and_forwarded_traffic() {
 }
 
 #[test]
+fn calico_profiles() {
+    assert_eq!(compare("calico-profiles", recorded_calico), (454, 8_172));
+}
+
+#[test]
 fn cilium_statements() {
     assert_eq!(compare("cilium-statements", recorded_cilium), (142, 304));
 }

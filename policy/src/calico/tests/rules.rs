@@ -123,7 +123,7 @@ fn the_third_of_a_rule_s_longer_lists_is_overlooked() {
 }
 
 /// projectcalico/calico:felix/rules/policy.go CombineMatchAndActionsForProtoRule: a pass is a rule that sets the mark and one that
-/// returns where it is set. The mark of the last tier is there still when profiles are asked.
+/// returns where it is set. The mark of the last tier is there still when profiles are asked. Recorded in `calico-profiles`.
 #[test]
 fn what_a_tier_has_passed_on_leaves_a_profile_at_its_first_pass() {
     let elsewhere = json!({"action": "Pass", "source": {"nets": ["192.0.2.0/24"]}});
